@@ -55,12 +55,12 @@ static __attribute__((no_sanitize("thread"))) void on_cancel(int sig, siginfo_t 
 	pthread_cleanup_pop(0);
 }
 
-/* Return: false: libc has none yet */
+/* Return: false: libc has none yet. Who started the program may have ignored the signal. */
 static bool go_before(void)
 {
 	struct kernel_action ours;
 
-	if (SYS_CALL4(SYS_rt_sigaction, SIG_CANCEL, NULL, &ours, SYS_SIGSET_BYTES) < 0 || !ours.handler)
+	if (SYS_CALL4(SYS_rt_sigaction, SIG_CANCEL, NULL, &ours, SYS_SIGSET_BYTES) < 0 || ours.handler <= (uintptr_t)SIG_IGN)
 		return false;
 	if (ours.handler == (uintptr_t)on_cancel)
 		return true;

@@ -23,6 +23,7 @@
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -532,6 +533,13 @@ static void part_no_descriptors(void)
 	printf("threads wait where no descriptor is left\n");
 }
 
+/* Whatever part had a handler of its own */
+static void limit_time(void)
+{
+	CHECK(signal(SIGALRM, SIG_DFL) != SIG_ERR);
+	alarm(ANSWER_MS / 1000);
+}
+
 /* ---- cancelled as the process waits for the first time ----------------------------------------------------------- */
 
 /* What waits for nothing is made all the same. */
@@ -560,7 +568,7 @@ static void waits_after(int kind)
 	pthread_t thread;
 	void *ended;
 
-	alarm(ANSWER_MS / 1000);
+	limit_time();
 	CHECK(!pthread_create(&thread, NULL, waits_cancelled, &kind) && !pthread_join(thread, &ended) && ended == PTHREAD_CANCELED);
 	pfd.fd = kind == 2 ? listener : udp;
 	CHECK(!poll(&pfd, 1, 1) && !close(pfd.fd));
@@ -617,7 +625,7 @@ static void cancels_sender(int times)
 
 static void sends_cancelled(int arg)
 {
-	alarm(ANSWER_MS / 1000);
+	limit_time();
 	for (int times = arg; times < TRIES; times++)
 		cancels_sender(times);
 }
@@ -630,6 +638,27 @@ static void part_cancelled_any_time(void)
 	child_end(child_start(sends_cancelled, 0));
 	child_end(pid);
 	printf("a thread that is cancelled in the middle of a call holds nobody up\n");
+}
+
+enum { SIG_CANCEL = 32 };
+
+/* As the parent of some program may have it: libc doesn't let anybody do that. */
+static void becomes_ignoring(int arg)
+{
+	struct {
+		void (*handler)(int);
+		unsigned long more[3];
+	} ignore = { .handler = SIG_IGN };
+
+	(void)arg;
+	CHECK(!syscall(SYS_rt_sigaction, SIG_CANCEL, &ignore, NULL, sizeof(uint64_t)));
+	execl("/proc/self/exe", "procs", wants_kernel() ? "kernel" : "channel", "cancelled_any_time", NULL);
+}
+
+static void part_cancelled_ignored(void)
+{
+	child_end(child_start(becomes_ignoring, 0));
+	printf("so in a program that was started with the signal ignored\n");
 }
 
 /* The first of its process, by several threads at once */
@@ -649,7 +678,7 @@ static void cancel_at_once(int arg)
 	int asks;
 
 	(void)arg;
-	alarm(ANSWER_MS / 1000);
+	limit_time();
 	conn = connect_to(port);
 	asks = connect_to(port);
 	CHECK(!pthread_barrier_init(&at_once, NULL, AT_ONCE));
@@ -712,10 +741,10 @@ static void *is_busy(void *arg)
 static void busy_cancelled(int arg)
 {
 	(void)arg;
-	alarm(ANSWER_MS / 1000);
+	limit_time();
 	conn = connect_to(port);
-	ping(conn);
 	check_path(conn);
+	ping(conn);
 	for (int kind = 0; kind < BUSY_KINDS; kind++) {
 		pthread_t thread;
 		void *ended;
@@ -740,7 +769,8 @@ static void part_cancelled_busy(void)
 void small_parts(const char *only)
 {
 	static const struct part parts[] = { { "small_stacks", part_small_stacks }, { "no_descriptors", part_no_descriptors }, { "cancelled_waits", part_cancelled_waits },
-					     { "cancelled_any_time", part_cancelled_any_time }, { "cancelled_at_once", part_cancelled_at_once },
+					     { "cancelled_any_time", part_cancelled_any_time }, { "cancelled_ignored", part_cancelled_ignored },
+					     { "cancelled_at_once", part_cancelled_at_once },
 					     { "cancelled_busy", part_cancelled_busy } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
