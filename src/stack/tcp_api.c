@@ -417,6 +417,10 @@ int tcp_shutdown(struct stack *s, struct tcp_id id)
 	struct conn c = conn_owned(s, id);
 	struct tcb *t = c.t;
 
+	if (tcb_outlives_link(t)) { /* both sides have ended now */
+		t->flags |= TF_FIN_QUEUED;
+		return 0;
+	}
 	if (!tcb_synchronized(t))
 		return -ENOTCONN;
 	if (!tcb_can_send(t) || tcb_has(t, TF_FIN_QUEUED))

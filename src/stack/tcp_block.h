@@ -541,6 +541,12 @@ static inline bool tcb_synchronized(const struct tcb *t)
 	return t->state >= TCP_ESTABLISHED;
 }
 
+/* CLOSE-WAIT to the program, though the peer's process, and the link with it, is gone: what it had said is all here, and its FIN (link_gone_error()). */
+static inline bool tcb_outlives_link(const struct tcb *t)
+{
+	return t->state == TCP_CLOSED && t->err == 0 && (t->flags & (TF_FIN_RCVD | TF_FIN_QUEUED)) == TF_FIN_RCVD;
+}
+
 static inline bool tcb_can_send(const struct tcb *t)
 {
 	return t->state == TCP_ESTABLISHED || t->state == TCP_CLOSE_WAIT;

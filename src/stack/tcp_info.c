@@ -25,6 +25,8 @@ uint32_t tcp_ready(const struct stack *s, struct tcp_id id)
 		ready |= STACK_EV_READABLE | STACK_EV_WRITABLE;
 		if (t->err != 0 && !tcb_has(t, TF_ERR_TOLD))
 			ready |= STACK_EV_ERROR;
+		if (tcb_outlives_link(t))
+			ready |= STACK_EV_CONNECTED;
 		return ready;
 	}
 	if (!tcb_synchronized(t))

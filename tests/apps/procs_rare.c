@@ -306,9 +306,39 @@ static void part_pidfd(void)
 	printf("pidfd_getfd(): who takes a listening socket accepts\n");
 }
 
+/* ---- the peer's process has ended ----------------------------------------------------------------------------------- */
+
+enum { LOOKS = 10, LOOK_US = 10000 };
+
+static void part_ended(void)
+{
+	struct sockaddr_storage name;
+	socklen_t len;
+	pid_t pid;
+	int fd;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		use_ipv6(v6);
+		fd = connect_to(server_start(serve_ping, &pid));
+		check_path(fd);
+		ping(fd);
+		child_end(pid);
+		for (int i = 0; i < LOOKS; i++) {
+			len = sizeof(name);
+			CHECK(!usleep(LOOK_US) && !getpeername(fd, (struct sockaddr *)&name, &len));
+		}
+		CHECK(read(fd, &(char){ 0 }, 1) == 0);
+		len = sizeof(name);
+		CHECK(!getpeername(fd, (struct sockaddr *)&name, &len) && !shutdown(fd, SHUT_WR) && !close(fd));
+	}
+	use_ipv6(false);
+	printf("a peer whose process has ended has its name\n");
+}
+
 void rare_parts(const char *only)
 {
-	static const struct part parts[] = { { "execs", part_execs }, { "terminal", part_terminal }, { "shells", part_shells }, { "standard", part_standard }, { "pidfd", part_pidfd } };
+	static const struct part parts[] = { { "execs", part_execs }, { "terminal", part_terminal }, { "shells", part_shells }, { "standard", part_standard }, { "pidfd", part_pidfd },
+					     { "ended", part_ended } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }

@@ -695,6 +695,10 @@ static void peer_gone(void **state)
 	line_read_eof(t);
 	assert_int_equal(tcp_error(t->s, t->id, true), 0);
 	assert_int_equal(tcp_send(t->s, t->id, "x", 1, 0, &n), -EPIPE);
+	assert_true(tcp_ready(t->s, t->id) & STACK_EV_CONNECTED); /* CLOSE-WAIT, to the program */
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	assert_false(tcp_ready(t->s, t->id) & STACK_EV_CONNECTED);
+	assert_int_equal(tcp_shutdown(t->s, t->id), -ENOTCONN);
 	tcp_close(t->s, t->id);
 	assert_int_equal(conns(t), 0);
 }
