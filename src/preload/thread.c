@@ -69,7 +69,7 @@ EXPORT int pthread_cancel(pthread_t thread)
 	int (*real)(pthread_t);
 
 	sock_has_threads();
-	sock_cancels = true;
+	atomic_store_explicit(&sock_cancels, true, memory_order_relaxed);
 	*(void **)&real = real_find(REAL_PTHREAD_CANCEL);
 	if (!pthread_equal(thread, pthread_self()))
 		sock_before_cancel(real);

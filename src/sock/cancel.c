@@ -17,7 +17,7 @@
 #include "sock/sock.h"
 #include "sock/undo.h"
 
-enum { SIG_CANCEL = 32, BEGIN_MS = 100 };
+enum { BEGIN_MS = 100 };
 
 _Atomic bool sock_cancels VJ_NEAR;
 

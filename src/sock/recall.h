@@ -9,8 +9,6 @@
 #include "sock/undo.h"
 #include "sock/wait.h"
 
-enum { SIG_RECALL = 33 }; /* SIGSETXID of glibc */
-
 /* A thread that blocks there; on its stack */
 struct recall {
 	struct undo undo;

@@ -120,7 +120,7 @@ static void leave_trace(int flags, bool counts)
 		sleep_held();
 }
 
-void signal_handle(int flags, void (*handler)(int, siginfo_t *, void *), int sig, siginfo_t *info, void *context)
+void signal_handle(int flags, signal_fn *handler, int sig, siginfo_t *info, void *context)
 {
 	uint64_t kept_out = sock_kept_out;
 
@@ -160,7 +160,7 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		handler_reset(sig, flags);
 	if (unlikely(info->si_code == SI_SIGIO))
 		info->si_code = async_code(info);
-	signal_handle(flags, (void (*)(int, siginfo_t *, void *))handler, sig, info, context);
+	signal_handle(flags, (signal_fn *)handler, sig, info, context);
 }
 
 static bool is_wrapped(int sig)
@@ -194,7 +194,7 @@ static bool is_wrapper(const struct sigaction *act)
 static struct sigaction unwrap(struct sigaction before, void *handler, int flags)
 {
 	if (is_wrapper(&before)) {
-		before.sa_sigaction = (void (*)(int, siginfo_t *, void *))handler;
+		before.sa_sigaction = (signal_fn *)handler;
 		before.sa_flags = (before.sa_flags & ~SA_SIGINFO) | (flags & (SA_SIGINFO | (int)SA_RESETHAND));
 	}
 	return before;

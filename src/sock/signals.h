@@ -29,15 +29,9 @@ extern __thread struct signal_trace sock_signals __attribute__((tls_model("initi
  * before or after that does not end the call.
  */
 extern __thread uint64_t sock_kept_out __attribute__((tls_model("initial-exec")));
-/* Runs @handler, of @flags as sigaction() has them, and leaves its trace */
-void signal_handle(int flags, void (*handler)(int, siginfo_t *, void *), int sig, siginfo_t *info, void *context);
-void signal_forked(void);
-/* Signals that came while this thread had the lock; not 0: signal_release() when it has given it up */
-extern __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));
-void signal_release(void);
 
-/* Return: true: the thread has the lock, so @sig comes once more when it has given that up. For handlers */
-bool signal_put_off(int sig, const siginfo_t *info);
+/* glibc's own, SIGCANCEL and SIGSETXID: we go before its handlers (cancel.c, recall.c) */
+enum { SIG_CANCEL = 32, SIG_RECALL = 33 };
 
 /* What is done at a signal, as the kernel has it: libc's own can't be asked for by sigaction() */
 struct kernel_action {
@@ -47,6 +41,16 @@ struct kernel_action {
 	uint64_t mask;
 };
 typedef void signal_fn(int sig, siginfo_t *info, void *context);
+
+/* Runs @handler, of @flags as sigaction() has them, and leaves its trace */
+void signal_handle(int flags, signal_fn *handler, int sig, siginfo_t *info, void *context);
+void signal_forked(void);
+/* Signals that came while this thread had the lock; not 0: signal_release() when it has given it up */
+extern __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));
+void signal_release(void);
+
+/* Return: true: the thread has the lock, so @sig comes once more when it has given that up. For handlers */
+bool signal_put_off(int sig, const siginfo_t *info);
 
 /* @mask: a call's, or NULL */
 static inline void signals_keep_out(const sigset_t *mask)

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -168,12 +169,15 @@ void sock_before_thread(void);
 void sock_has_threads(void);
 /* cancel.c: before another thread is cancelled by @cancel, which is libc's pthread_cancel() */
 void sock_before_cancel(int (*cancel)(pthread_t thread));
-/* Has this process ever cancelled a thread? Then those of its calls that are cancellation points look whether theirs was: not all of them make a system call. */
+/*
+ * Has this process ever cancelled a thread? Then those of its calls that are cancellation points look whether theirs was: not all of them make a system call.
+ * Relaxed: another thread may see it a call later.
+ */
 extern _Atomic bool sock_cancels;
 void sock_test_cancel(void);
 static inline void sock_point(void)
 {
-	if (__builtin_expect(sock_cancels, 0))
+	if (__builtin_expect(atomic_load_explicit(&sock_cancels, memory_order_relaxed), 0))
 		sock_test_cancel();
 }
 

@@ -363,7 +363,7 @@ bool signals_restart(void)
 	struct kernel_action sa;
 
 	for (int sig = 1; sig < 64; sig++) {
-		if (sig == 32 || sig == 33) /* libc's own */
+		if (sig == SIG_CANCEL || sig == SIG_RECALL)
 			continue;
 		if (SYS_CALL4(SYS_rt_sigaction, sig, NULL, &sa, SYS_SIGSET_BYTES) < 0)
 			continue;
