@@ -9,7 +9,7 @@
  *	bench_proc.c     processes: pinned, with a time limit, gone when this one is
  *	bench_report.c   a result for people, and as one line of JSON
  *	bench_net*.c     stream sockets of the kernel, of vj.h or of lwIP, so that a server and a client exist once
- *	bench_dgram.c    likewise datagrams
+ *	bench_dgram*     likewise datagrams
  *	bench_many*.c, bench_memory.c    millions of connections, and what a process takes for them
  *	bench_program.c  programs of others: a server and its clients, under vj run or not
  *	bench_plugin.c   rivals that are libraries of others: found when asked for, else a reason why not

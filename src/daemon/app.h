@@ -22,7 +22,7 @@ enum app_state {
 	APP_GONE,    /* app_gone() was called: holds nothing, is in no list */
 };
 
-/* What app_fini() frees and LEASE_GONE may fill. PEER_GONE goes beyond: bounded by channels_max. */
+/* What LEASE_GONE may fill of an application's queue. PEER_GONE goes beyond: bounded by channels_max. */
 enum { APP_QUEUE_MAX = 512 };
 
 /* One end of a channel in its application's list. */

@@ -266,7 +266,7 @@ void far_held(int fd, struct sock *s)
 	if (d->open && d->name_fd >= 0) {
 		(void)deed_bell(sock.vj, d->name_fd); /* those who have asked by now ring, too */
 	} else if (d->open && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC)) {
-		(void)far_name(s); /* libc starts programs unheard: system(), popen() */
+		(void)far_name(s); /* libc starts programs unseen: wordexp(), pidfd_spawn() */
 	} else if (d->name_fd >= 0) {
 		far_look(s);
 		far_unname(d);

@@ -3,11 +3,11 @@
  * helper.c - progress while the program computes
  *
  *	state	the helper				  ends when
- *	TICK	looks every 10 ms			  few calls of the program since the last look, and nothing is unfinished: ASLEEP
+ *	TICK	looks every 10 ms			  few calls of the program since the last look, and nothing is unfinished: ASLEEP; no channel: CALM
  *	ASLEEP	sleeps; there is a leader (layer.h):	  a thread of the program has the lock, and may change that: DUE
  *		a thread, or the helper itself
  *	DUE	sleeps					  the lock is given up: ASLEEP if the conditions hold (helper_settle()), else WATCH (kicks_unlock())
- *	WATCH	sleeps, with a timer of 10 ms		  a thread becomes leader: ASLEEP; the timer expires: TICK
+ *	WATCH	sleeps, with a timer of 10 ms		  there is a leader again: ASLEEP; the timer expires: TICK
  *	CALM	sleeps on vjd's socket, and on the one	  a message on either, or the program has made a channel: TICK
  *		for claims: there is no channel, and
  *		no leader is needed

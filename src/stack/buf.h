@@ -35,7 +35,7 @@ enum buf_kind { BUF_SMALL, BUF_LARGE, BUF_FRAME, BUF_KIND_CNT };
 /* How every buffer begins. */
 struct buf {
 	uint32_t next;	/* handle; 0: last in the queue */
-	uint32_t start; /* offset of the first byte not consumed, from buf_data_base() */
+	uint32_t start; /* offset of the first byte not consumed, in the data behind this, or in the frame */
 	uint32_t len;	/* bytes from there */
 	uint32_t link;	/* BUF_FRAME: whose frame */
 };
