@@ -987,6 +987,7 @@ int main(int argc, char **argv)
 	inside_parts(argc > 2 ? argv[2] : NULL);
 	cage_parts(argc > 2 ? argv[2] : NULL);
 	small_parts(argc > 2 ? argv[2] : NULL);
+	cancel_parts(argc > 2 ? argv[2] : NULL);
 	rare_parts(argc > 2 ? argv[2] : NULL);
 	printf("end\n");
 	return 0;

@@ -80,9 +80,14 @@ void ping_back(int fd);
 /* For server_start(): one connection, which is answered once */
 void serve_ping(int fd);
 
-/* ---- procs_cage.c: under a seccomp filter of its own */
+/* ---- procs_cage.c: under a seccomp filter of its own, as another user, in other namespaces */
 void cage_parts(const char *only);
+
+/* ---- procs_small.c: threads that have little */
 void small_parts(const char *only);
+
+/* ---- procs_cancel.c: threads that are cancelled */
+void cancel_parts(const char *only);
 
 /* ---- procs_rare.c: rarer ways to another process and another program */
 void rare_parts(const char *only);
@@ -110,7 +115,7 @@ void inside_role(const char *role);
 void elsewhere_parts(const char *only);
 void elsewhere_role(const char *role);
 
-/* ---- procs_answers.c: one process waits, others answer */
+/* ---- procs_answers.c: who waits hears of what comes, and of nothing else */
 void answers_parts(const char *only);
 
 /* ---- procs_conn.c: connections that change their process */
