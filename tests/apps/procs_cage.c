@@ -220,6 +220,24 @@ static int listen_leased(uint16_t *ret_port)
 	return listener;
 }
 
+/* For @run, a client with @cnt connections one after another: each is answered @pings times. */
+static void serve_clients(void (*run)(int port), int cnt, int pings)
+{
+	uint16_t port;
+	int listener = listen_leased(&port);
+	pid_t client = child_start(run, port);
+
+	while (cnt--) {
+		int fd = accept_one(listener);
+
+		for (int i = 0; i < pings; i++)
+			ping_back(fd);
+		close(fd);
+	}
+	child_end(client);
+	close(listener);
+}
+
 /* As sshd's: a process for a connection, which is under the filter before it has touched it */
 static void part_filtered_child(void)
 {
@@ -275,16 +293,7 @@ static void client_cancels(int port)
 
 static void part_filtered_cancels(void)
 {
-	uint16_t port;
-	int listener = listen_leased(&port), fd;
-	pid_t client = child_start(client_cancels, port);
-
-	fd = accept_one(listener);
-	ping_back(fd);
-	ping_back(fd);
-	close(fd);
-	child_end(client);
-	close(listener);
+	serve_clients(client_cancels, 1, 2);
 	printf("it cancels a thread\n");
 }
 
@@ -319,16 +328,7 @@ static void client_of_two_users(int port)
 
 static void part_two_users(void)
 {
-	uint16_t port;
-	int listener = listen_leased(&port), fd;
-	pid_t client;
-
-	client = child_start(client_of_two_users, port);
-	fd = accept_one(listener);
-	ping_back(fd);
-	close(fd);
-	child_end(client);
-	close(listener);
+	serve_clients(client_of_two_users, 1, 1);
 }
 
 /*
@@ -353,18 +353,7 @@ static void client_and_clone(int port)
 
 static void part_cloned(void)
 {
-	uint16_t port;
-	int listener = listen_leased(&port);
-	pid_t client = child_start(client_and_clone, port);
-
-	for (int i = 0; i < 2; i++) {
-		int fd = accept_one(listener);
-
-		ping_back(fd);
-		close(fd);
-	}
-	child_end(client);
-	close(listener);
+	serve_clients(client_and_clone, 2, 1);
 	printf("both are served\n");
 }
 
@@ -610,18 +599,7 @@ static void client_of_handler(int port)
 
 static void part_copy_in_handler(void)
 {
-	uint16_t port;
-	int listener = listen_leased(&port);
-	pid_t client = child_start(client_of_handler, port);
-
-	for (int i = 0; i < HANDLED; i++) {
-		int fd = accept_one(listener);
-
-		ping_back(fd);
-		close(fd);
-	}
-	child_end(client);
-	close(listener);
+	serve_clients(client_of_handler, HANDLED, 1);
 	printf("it is copied\n");
 }
 
