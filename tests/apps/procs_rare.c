@@ -13,10 +13,26 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SELF "/proc/self/exe"
+
+/* One connection to @serve, over IPv4 and over IPv6, as far as @talk goes */
+static void talk_both(void (*serve)(int), void (*talk)(int fd))
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		pid_t server;
+		int fd;
+
+		use_ipv6(v6);
+		fd = connect_to(server_start(serve, &server));
+		check_path(fd);
+		talk(fd);
+		close(fd);
+		child_end(server);
+	}
+	use_ipv6(false);
+}
 
 /* ---- other programs --------------------------------------------------------------------------------------------- */
 
@@ -106,6 +122,7 @@ static void part_execs(void)
 		for (int i = 0; i < EXECS; i++) {
 			int fd = connect_to(port);
 
+			check_path(fd);
 			for (int n = 0; n < 3; n++)
 				ping(fd);
 			close(fd);
@@ -121,7 +138,7 @@ static void part_execs(void)
 /* libc forks by itself there. What the child has is its parent's, in three places more. */
 static void serve_terminal(int fd)
 {
-	int conn, master, status;
+	int conn, master;
 	char said[16] = "";
 	pid_t pid;
 
@@ -139,26 +156,20 @@ static void serve_terminal(int fd)
 	CHECK(read_all(master, said, 5) == 5 && !memcmp(said, "child", 5));
 	ping_back(conn);
 	write_all(master, "\n", 1);
-	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	child_end(pid);
 	close(master);
 	echo(conn);
 }
 
+static void talk_to_terminal(int fd)
+{
+	for (int i = 0; i < 5; i++)
+		ping(fd);
+}
+
 static void part_terminal(void)
 {
-	for (int v6 = 0; v6 < 2; v6++) {
-		pid_t server;
-		int fd;
-
-		use_ipv6(v6);
-		fd = connect_to(server_start(serve_terminal, &server));
-		check_path(fd);
-		for (int i = 0; i < 5; i++)
-			ping(fd);
-		close(fd);
-		child_end(server);
-	}
-	use_ipv6(false);
+	talk_both(serve_terminal, talk_to_terminal);
 	printf("forkpty(): before it, in the child, and after it\n");
 }
 
@@ -190,26 +201,21 @@ static void serve_shells(int fd)
 	echo(conn);
 }
 
-static void part_shells(void)
+static void talk_to_shells(int fd)
 {
 	char got[4];
 
-	for (int v6 = 0; v6 < 2; v6++) {
-		pid_t server;
-		int fd;
-
-		use_ipv6(v6);
-		fd = connect_to(server_start(serve_shells, &server));
-		for (int i = 0; i < 2; i++) {
-			ping(fd);
-			CHECK(read_all(fd, got, 4) == 4 && !memcmp(got, "pong", 4));
-		}
+	for (int i = 0; i < 2; i++) {
 		ping(fd);
-		ping(fd);
-		close(fd);
-		child_end(server);
+		CHECK(read_all(fd, got, 4) == 4 && !memcmp(got, "pong", 4));
 	}
-	use_ipv6(false);
+	ping(fd);
+	ping(fd);
+}
+
+static void part_shells(void)
+{
+	talk_both(serve_shells, talk_to_shells);
 	printf("system() and popen(): their shells write into it\n");
 }
 
@@ -251,17 +257,7 @@ static void talk_to_standard(int fd)
 
 static void part_standard(void)
 {
-	for (int v6 = 0; v6 < 2; v6++) {
-		pid_t server;
-		int fd;
-
-		use_ipv6(v6);
-		fd = connect_to(server_start(serve_standard, &server));
-		talk_to_standard(fd);
-		close(fd);
-		child_end(server);
-	}
-	use_ipv6(false);
+	talk_both(serve_standard, talk_to_standard);
 	printf("standard input, output and error at once\n");
 }
 
