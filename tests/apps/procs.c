@@ -980,6 +980,7 @@ int main(int argc, char **argv)
 	exec_parts(argc > 2 ? argv[2] : NULL);
 	elsewhere_parts(argc > 2 ? argv[2] : NULL);
 	answers_parts(argc > 2 ? argv[2] : NULL);
+	sparse_parts(argc > 2 ? argv[2] : NULL);
 	called_parts(argc > 2 ? argv[2] : NULL);
 	raw_parts(argc > 2 ? argv[2] : NULL);
 	accept_parts(argc > 2 ? argv[2] : NULL);

@@ -115,8 +115,11 @@ void inside_role(const char *role);
 void elsewhere_parts(const char *only);
 void elsewhere_role(const char *role);
 
-/* ---- procs_answers.c: who waits hears of what comes, and of nothing else */
+/* ---- procs_answers.c: who waits hears of what comes, at once */
 void answers_parts(const char *only);
+
+/* ---- procs_sparse.c: programs that are elsewhere most of the time */
+void sparse_parts(const char *only);
 
 /* ---- procs_conn.c: connections that change their process */
 void conn_parts(const char *only);
