@@ -80,6 +80,9 @@ void ping_back(int fd);
 /* For server_start(): one connection, which is answered once */
 void serve_ping(int fd);
 
+/* A thread that polls *(int *)@arg, a set of epoll, until something comes */
+void *poll_set(void *arg);
+
 /* ---- procs_cage.c: under a seccomp filter of its own, as another user, in other namespaces */
 void cage_parts(const char *only);
 

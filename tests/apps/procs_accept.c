@@ -572,14 +572,6 @@ static void part_no_room(void)
 
 enum { SET_CALM_MS = 60 }; /* longer than the helper looks */
 
-static void *poll_set(void *arg)
-{
-	struct pollfd p = { .fd = *(int *)arg, .events = POLLIN };
-
-	CHECK(poll(&p, 1, ANSWER_MS) == 1);
-	return NULL;
-}
-
 /* The set is empty, and so the kernel's, when a thread polls it; then comes what is on channels. */
 static void serve_set_joined(int say_port)
 {

@@ -934,7 +934,7 @@ static void part_crowd(void)
 
 /* ---- a thread has waited before there was anything on channels ---------------------------------------------------- */
 
-static void *poll_set(void *arg)
+void *poll_set(void *arg)
 {
 	struct pollfd pfd = { .fd = *(int *)arg, .events = POLLIN };
 
