@@ -9,7 +9,6 @@
  * The first word says on which path connections must be; checked against what the kernel has. With $CALLS_IPV6 what is played over IPv4 is over IPv6.
  */
 #include "calls.h"
-#include "kernel_conn.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -111,72 +110,9 @@ void must(const char *what, bool ok)
 	exit(1);
 }
 
-/* ---- pairs ------------------------------------------------------------------------------------------------------ */
-
-static void address(struct pair *p, int family, const char *text)
-{
-	p->addr = (struct sockaddr_storage){ .ss_family = (sa_family_t)family };
-	if (family == AF_INET) {
-		inet_pton(AF_INET, text, &((struct sockaddr_in *)&p->addr)->sin_addr);
-		p->addr_len = sizeof(struct sockaddr_in);
-	} else {
-		inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)&p->addr)->sin6_addr);
-		p->addr_len = sizeof(struct sockaddr_in6);
-	}
-}
-
-/* Who waits for connections gets them over channels. */
-static void wait_first(int listener)
-{
-	struct pollfd pfd = { .fd = listener, .events = POLLIN };
-	int r;
-
-	do
-		r = poll(&pfd, 1, 0);
-	while (r < 0 && errno == EINTR); /* the last alarm of the part before: valgrind has handlers run later than the kernel */
-	must("nobody there", r == 0);
-}
-
-void listen_on(struct pair *p, int family, const char *text)
-{
-	family_asked(&family, &text);
-	address(p, family, text);
-	p->listener = socket(tcp_family(family), SOCK_STREAM, 0);
-	must("socket", p->listener >= 0);
-	must("bind", !bind(p->listener, (struct sockaddr *)&p->addr, p->addr_len));
-	must("listen", !listen(p->listener, 16));
-	wait_first(p->listener);
-	must("getsockname", !getsockname(p->listener, (struct sockaddr *)&p->addr, &p->addr_len));
-}
-
 bool on_kernel(void)
 {
 	return !strcmp(expect_path, "kernel");
-}
-
-void check_conn_path(int fd)
-{
-	if (kernel_has_conn(fd) != on_kernel()) {
-		printf("FAILED: connection is not on the %s\n", expect_path);
-		exit(1);
-	}
-}
-
-void pair_open(struct pair *p, int family, const char *text)
-{
-	listen_on(p, family, text);
-	p->client = socket(p->addr.ss_family, SOCK_STREAM, 0);
-	must("connect", !connect(p->client, (struct sockaddr *)&p->addr, p->addr_len));
-	p->server = accept(p->listener, NULL, NULL);
-	must("accept", p->server >= 0);
-	check_conn_path(p->client);
-}
-
-void pair_close(struct pair *p)
-{
-	close(p->client);
-	close(p->server);
-	close(p->listener);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------ */

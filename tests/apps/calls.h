@@ -23,22 +23,24 @@ uint32_t poll_now(int fd, int timeout_ms);
 void settle(void);
 /* The path that connections must be on is the kernel. */
 bool on_kernel(void);
-/* Ends the test if the connection isn't on the path that it must be on. */
-void check_conn_path(int fd);
 /* What the test itself needs. */
 void must(const char *what, bool ok);
 
-/* ---- a listening socket and a connection through it */
+/* ---- calls_pair.c: a listening socket and a connection through it */
 struct pair {
 	int listener, client, server;
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 };
 
-/* What is played over IPv4 is over IPv6 */
+/* TCP that is to be over IPv4 is over IPv6. */
 extern bool only_ipv6;
+/* What @family is then */
 int tcp_family(int family);
-void family_asked(int *family, const char **text);
+/* Who waits for connections gets them over channels: from here on they come by them. */
+void wait_first(int listener);
+/* Ends the test if the connection isn't on the path that it must be on. */
+void check_conn_path(int fd);
 void listen_on(struct pair *p, int family, const char *text);
 void pair_open(struct pair *p, int family, const char *text);
 void pair_close(struct pair *p);

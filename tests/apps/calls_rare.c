@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* calls_rare.c - what few programs ask of a socket, or ask by a name of long ago */
+/* calls_rare.c - what few programs ask of a socket, or ask by a name of long ago. See calls.c. */
 #include "calls.h"
 
 #include <aio.h>
@@ -41,22 +41,6 @@ static void nonblocking(const struct pair *p, bool yes)
 {
 	fcntl(p->client, F_SETFL, yes ? O_NONBLOCK : 0);
 	fcntl(p->server, F_SETFL, yes ? O_NONBLOCK : 0);
-}
-
-/* ---- everything over IPv6 --------------------------------------------------------------------------------------- */
-
-bool only_ipv6;
-
-int tcp_family(int family)
-{
-	return only_ipv6 && family == AF_INET ? AF_INET6 : family;
-}
-
-void family_asked(int *family, const char **text)
-{
-	if (*family != tcp_family(*family))
-		*text = "::1";
-	*family = tcp_family(*family);
 }
 
 /* Or at its end */
@@ -493,7 +477,7 @@ static void test_one(const struct host *h)
 	pair_close(&p);
 }
 
-/* ---- all -------------------------------------------------------------------------------------------------------- */
+/* ---- a flag of epoll that few know ------------------------------------------------------------------------------ */
 
 static void test_wakeup_event(const struct host *h)
 {
@@ -511,6 +495,8 @@ static void test_wakeup_event(const struct host *h)
 	close(set);
 	pair_close(&p);
 }
+
+/* ---- all -------------------------------------------------------------------------------------------------------- */
 
 void calls_rare(void)
 {
