@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""vj why: the path of every socket of a process, and the reason of each that is the kernel's"""
+"""vj why: the path of every socket of a process, and the reason of each that is the kernel's; test_why_reasons.py makes the other reasons happen"""
 
 import json
 import os

@@ -340,7 +340,7 @@ CASES = ((owner_gone, ()), (silent, ()), (no_vjd, ()), (port_taken, ()), (shared
 
 def main():
     for play, options in CASES:
-        with tempfile.TemporaryDirectory(prefix="vj-test-reasons-") as directory, contextlib.ExitStack() as at_end:
+        with tempfile.TemporaryDirectory(prefix="vj-test-why-reasons-") as directory, contextlib.ExitStack() as at_end:
             os.environ["XDG_RUNTIME_DIR"] = directory
             os.environ["VJ_SOCKET"] = directory + "/vjd.sock"
             stage = Stage(directory, *options)
