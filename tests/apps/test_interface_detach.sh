@@ -62,8 +62,11 @@ until_true waits_at_late
 sleep 0.2
 touch "$tmp/late/late"
 wait $! || fail "vj detach: $(cat "$tmp/detached")"
+says_detached() { # says_detached WHO
+	"$vj" why "$(pgrep -P "${process[$1.log]}")" | has 'its interface was detached .* after vj attach '
+}
 for who in user4 user6; do
-	"$vj" why "$(pgrep -P "${process[$who.log]}")" | has 'its interface was detached .* after vj attach ' || fail "$who: vj why doesn't say that it was detached"
+	until_true says_detached "$who"
 done
 for who in user4 user6 asks4 asks6 odd late; do
 	touch "$tmp/$who/gone"

@@ -132,14 +132,19 @@ for _ in 1 2 3; do
 	[ "$(at_client timeout 300 python3 "$tmp/ask.py" 7104 1)" = 1 ] || fail "not by the process itself"
 done
 [ "$(at_client timeout 300 python3 "$tmp/ask.py" 7104 1)" = 1 ] || fail "those that were on a channel are not served by the worker"
-until_true sh -c "[ $(why_of "$later") = HANDS_OVER ]"
+hands_over() {
+	[ "$(why_of "$later")" = HANDS_OVER ]
+}
+until_true hands_over
 [ "$(at_client timeout 300 python3 "$tmp/ask.py" 7104)" = 1 ] || fail "not by the worker, once it was seen that they are sent"
 
 # ... or used by a child, of a server that has a copy still: it says why that is the kernel's
 [ "$(at_client timeout 300 python3 "$tmp/ask.py" 7105 3)" = 1 ] || fail "a server that shares what comes later doesn't serve the first itself"
 [ "$(at_client timeout 300 python3 "$tmp/ask.py" 7105 1)" = 2 ] || fail "not by a child for each connection"
-"$vj" why --json "$shares" | python3 -c '
+used_elsewhere() {
+	"$vj" why --json "$shares" | python3 -c '
 import json, sys
-names = [s["why"]["name"] for s in json.load(sys.stdin)["sockets"] if "why" in s]
-assert names == ["USED_ELSEWHERE"] * 2, names' || fail "vj why of copies of what a child uses: $("$vj" why "$shares")"
+assert [s["why"]["name"] for s in json.load(sys.stdin)["sockets"] if "why" in s] == ["USED_ELSEWHERE"] * 2'
+}
+within used_elsewhere || fail "vj why of copies of what a child uses: $("$vj" why "$shares")"
 exit 0
