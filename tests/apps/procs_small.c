@@ -335,7 +335,7 @@ static void opens_and_sends(void)
 
 	ping(conn);
 	CHECK(!getpeername(conn, (struct sockaddr *)&to, &len));
-	to.sin6_port = htons(port);
+	CHECK(read_all(conn, &to.sin6_port, sizeof(to.sin6_port)) == sizeof(to.sin6_port));
 	udp = socket(to.sin6_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	CHECK(udp >= 0 && sendto(udp, "ping", 4, 0, (struct sockaddr *)&to, len) == 4);
 	CHECK(recv(udp, block, sizeof(block), 0) == 4);
@@ -350,8 +350,10 @@ static void opens_and_answers(void)
 
 	CHECK(!getsockname(conn, (struct sockaddr *)&at, &len));
 	udp = pfd.fd = socket(at.sin6_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	CHECK(udp >= 0 && !bind(udp, (struct sockaddr *)&at, len));
+	at.sin6_port = 0;
+	CHECK(udp >= 0 && !bind(udp, (struct sockaddr *)&at, len) && !getsockname(udp, (struct sockaddr *)&at, &len));
 	ping_back(conn);
+	write_all(conn, &at.sin6_port, sizeof(at.sin6_port));
 	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
 	peer_len = sizeof(peer);
 	CHECK(recvfrom(udp, block, sizeof(block), 0, (struct sockaddr *)&peer, &peer_len) == 4);
