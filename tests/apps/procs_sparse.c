@@ -251,7 +251,7 @@ static void part_unasked(void)
 
 /* ---- a thread that connects beside one that leads ------------------------------------------------------------------ */
 
-enum { CALM_MS = 60 /* some ticks of the helper */, BESIDE = 40, BESIDE_ROW = 10 };
+enum { CALM_MS = 60 /* some ticks of the helper */, BESIDE = 100, BESIDE_ROW = 10 };
 
 /* In a thread that has not waited for anything before: it leaves the bell to the leader. */
 static void *connects_beside(void *arg)
