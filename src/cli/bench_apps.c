@@ -31,7 +31,7 @@ struct app {
 	const char *file, *content; /* written into the directory; NULL: none */
 	const char *marks[2];	    /* the figure stands behind these in what the client says */
 	bool client_outside; /* the client is the kernel's: what does a server lose that nobody talks to on channels? */
-	bool anyway; /* its processes may be better off on the kernel's sockets, and be left there: control/board.h, sock/forks.c */
+	bool anyway; /* its processes may be better off on the kernel's sockets, and be left there: control/board.h, sock/fork_server.c */
 	bool not_root; /* the server refuses to run as root */
 };
 

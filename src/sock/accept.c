@@ -27,11 +27,11 @@
 #include "sock/family.h"
 #include "sock/fdtab.h"
 #include "sock/file.h"
-#include "sock/forks.h"
+#include "sock/fork_server.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
 #include "sock/option.h"
+#include "sock/process.h"
 #include "sock/queue.h"
 #include "sock/recall.h"
 #include "sock/signals.h"
@@ -178,7 +178,7 @@ bool listeners_offer(bool away, bool idle)
 {
 	static uint64_t passed_ns; /* when somebody was last passed on at once */
 	uint64_t now_ns = sock.copied ? sys_clock_ns() : 0;
-	bool any = forks_look();
+	bool any = fork_server_look();
 
 	family_look(idle);
 	for (struct sock *s = sock.copied; s; s = s->next_copied) {

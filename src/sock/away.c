@@ -27,16 +27,17 @@
 #include "sock/ctx.h"
 #include "sock/dgram.h"
 #include "sock/epoll.h"
+#include "sock/exit.h"
 #include "sock/family.h"
 #include "sock/fdtab.h"
 #include "sock/file.h"
-#include "sock/forks.h"
+#include "sock/fork_server.h"
 #include "sock/in_kernel.h"
 #include "sock/kernel.h"
 #include "sock/kick.h"
 #include "sock/layer.h"
-#include "sock/life.h"
 #include "sock/option.h"
+#include "sock/process.h"
 #include "sock/signals.h"
 #include "sock/stream.h"
 #include "sock/wait.h"
@@ -487,7 +488,7 @@ static int claim_wait(struct sock *s, int answer)
 			watches_move(&s->file, WATCH_CHANNEL);
 			note_take(s, &note);
 			options_brought(s, note_options(&note));
-			forks_claimed(s);
+			fork_server_claimed(s);
 			break;
 		}
 		if (r == -EAGAIN)
@@ -581,7 +582,7 @@ static void leave_caged(struct sock *s, int err)
 {
 	ctx_say("a connection is used by way of the process that has it: %s", strerror(-err));
 	if (is_cage(err))
-		forks_caged();
+		fork_server_caged();
 	leave(s, REPORT_WHY_CAGED);
 }
 
@@ -654,7 +655,7 @@ void away_destroy(struct sock *s)
 {
 	struct deed_note note;
 
-	forks_ended(s);
+	fork_server_ended(s);
 	if (s->state == SOCK_AWAY) {
 		sock.lazy--;
 		if (sock.vj)
@@ -696,7 +697,7 @@ static bool hands_on_nothing(void)
 VJ_EARLY static void hand_on(void)
 {
 	lock_take();
-	forks_exec();
+	fork_server_exec();
 	dgrams_claim_stdio();
 	dgrams_yield_exec();
 	if (sock.vj) {

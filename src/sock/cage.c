@@ -18,7 +18,7 @@
 #include "sock/file.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/stream.h"
 #include "sock/why.h"
 

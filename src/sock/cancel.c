@@ -12,7 +12,7 @@
 #include "sock/fdtab.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/signals.h"
 #include "sock/sock.h"
 #include "sock/undo.h"

@@ -13,12 +13,12 @@
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
 #include "sock/file.h"
-#include "sock/forks.h"
+#include "sock/fork.h"
+#include "sock/fork_server.h"
 #include "sock/helper.h"
 #include "sock/kernel.h"
 #include "sock/kick.h"
 #include "sock/layer.h"
-#include "sock/life.h"
 #include "sock/signals.h"
 #include "sock/stream.h"
 #include "sock/unanswered.h"
@@ -92,6 +92,20 @@ VJ_EARLY void lock_take(void)
 	sock_inside = true; /* before: a handler that runs behind that must not want the lock */
 	atomic_signal_fence(memory_order_seq_cst);
 	lock_get();
+}
+
+/* Tried again and again: ThreadSanitizer does not know pthread_mutex_clocklock(), by the monotonic clock. */
+bool lock_soon(void)
+{
+	if (sock_inside)
+		return false;
+	for (unsigned tries = 0; pthread_mutex_trylock(&sock.lock); tries++) {
+		if (tries == LOCK_SOON_MS)
+			return false;
+		sys_poll_ms(NULL, 0, 1);
+	}
+	sock_inside = true;
+	return true;
 }
 
 VJ_EARLY static void unlock(void)
@@ -283,7 +297,7 @@ VJ_EARLY void layer_init(void)
 	sock.spin_ns = (uint64_t)max_s64(spin_us_wanted(), 0) * NS_PER_US;
 	own_fd_hook = fd_protect;
 	why_init();
-	life_init();
+	fork_init();
 }
 
 /* Else it is a file that may not become so long (RLIMIT_FSIZE), and who tries is ended by a signal. */
@@ -399,7 +413,7 @@ static int context_open(void)
 	}
 	board_let_go(&sock.board);
 	away_init();
-	forks_attached();
+	fork_server_attached();
 	dgrams_attach();
 	err = sets_attach();
 	if (!err)

@@ -31,7 +31,7 @@
 #include "sock/file.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/undo.h"
 
 #include "base/time.h"

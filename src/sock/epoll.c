@@ -29,7 +29,7 @@
 #include "sock/kernel.h"
 #include "sock/kick.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/signals.h"
 #include "sock/undo.h"
 #include "sock/wait.h"

@@ -41,7 +41,7 @@
 #include "sock/family.h"
 #include "sock/fdtab.h"
 #include "sock/file.h"
-#include "sock/forks.h"
+#include "sock/fork_server.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
 
@@ -320,7 +320,7 @@ static void follow(bool waits)
 			ctx_say("new connections are the kernel's for a while: processes wait for them by turns");
 		rest_until_ns = until_ns;
 		all_rest(true);
-	} else if (rest_until_ns && waits && now_ns >= rest_until_ns && !forks_rest()) { /* forks.c may have them rest for longer */
+	} else if (rest_until_ns && waits && now_ns >= rest_until_ns && !fork_server_rest()) { /* fork_server.c may have them rest for longer */
 		rest_until_ns = all_rest(false) ? 0 : now_ns + RETRY_S * NS_PER_SEC;
 	}
 }

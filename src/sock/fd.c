@@ -11,7 +11,7 @@
 #include "sock/helper.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/queue.h"
 #include "sock/signals.h"
 #include "sock/undo.h"

@@ -27,7 +27,7 @@
 #include "sock/epoll.h"
 #include "sock/family.h"
 #include "sock/file.h"
-#include "sock/forks.h"
+#include "sock/fork_server.h"
 #include "sock/helper.h"
 #include "sock/kernel.h"
 #include "sock/kick.h"
@@ -143,7 +143,7 @@ void helper_held(void)
 /* Does the calm go on: is there still no channel, and does the helper sleep on the current deed_fd()? */
 static bool stays_calm(void)
 {
-	return vj_stays_calm(sock.vj) && sock.helper.deed_fd == deed_fd(sock.vj) && !forks_looks();
+	return vj_stays_calm(sock.vj) && sock.helper.deed_fd == deed_fd(sock.vj) && !fork_server_looks();
 }
 
 void helper_due(enum due due)
@@ -341,7 +341,7 @@ static bool is_calm(void)
 {
 	struct pollfd pfd[] = { { .fd = vj_control_fd(sock.vj), .events = POLLIN }, { .fd = deed_fd(sock.vj), .events = POLLIN } };
 
-	return vj_is_calm(sock.vj) && !forks_looks() && sys_poll_ms(pfd, ARRAY_SIZE(pfd), 0) == 0;
+	return vj_is_calm(sock.vj) && !fork_server_looks() && sys_poll_ms(pfd, ARRAY_SIZE(pfd), 0) == 0;
 }
 
 static void sleep_calm(void)

@@ -24,7 +24,7 @@
 #include "sock/in_kernel.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/stream.h"
 #include "sock/why.h"
 

@@ -48,7 +48,7 @@
  *     may have made a timer or a link, leader_look() checks both. DUE ends before the lock is given up, wherever that is: kicks_unlock(). Without the
  *     lock only a signal handler can break a condition; it sets the helper's timer.
  *   - socks and watches live in memory that is never given back, so a late event can only wake a thread in vain.
- *   - a child of fork() enters here only through life.c, which makes its connections away.
+ *   - a child of fork() enters here only through fork.c, which makes its connections away.
  */
 #ifndef SOCK_LAYER_H
 #define SOCK_LAYER_H
@@ -100,7 +100,7 @@ struct sock_layer {
 	uint32_t lazy; /* sockets that need something before they are waited for: a lease, a claim */
 	uint32_t forks; /* of the program, so far */
 	bool took;	/* a kernel connection was accepted since the last fork() */
-	uint64_t serves_ns; /* when this child was forked, if for a kernel connection, and it has claimed none of its parent's; else 0: forks.c */
+	uint64_t serves_ns; /* when this child was forked, if for a kernel connection, and it has claimed none of its parent's; else 0: fork_server.c */
 	bool hands_over; /* the program has sent a connection to another process: its listening sockets stay on trial */
 	uint64_t calls; /* of the program into ctx_process() */
 	uint32_t looks; /* times that events were processed, by any thread */
@@ -145,6 +145,9 @@ extern struct sock_layer sock;
 extern __thread bool sock_inside __attribute__((tls_model("initial-exec")));
 
 void lock_take(void);
+/* Return: false: this thread has it already, or others have held it for LOCK_SOON_MS */
+bool lock_soon(void);
+enum { LOCK_SOON_MS = 200 };
 /* Give the lock up without seeing to a leader, for a thread that takes it again at once. */
 void lock_drop(void);
 /* Give the lock up and return to the program: if there are sleepers, they have a leader, which sleeps no longer than the next timer. */

@@ -13,9 +13,11 @@
 #include "sock/fdtab.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/signals.h"
 #include "sock/single.h"
+
+#include "lib/own_fd.h"
 
 #include <sched.h>
 #include <sys/mman.h>
@@ -101,4 +103,11 @@ void sock_before_clone(unsigned long flags)
 	if ((flags & CLONE_VM) && !(flags & CLONE_THREAD))
 		atomic_store(&process.shared, true);
 	namespace_before((unsigned)flags);
+}
+
+/* The table of descriptors grows now, where that is cheap: lib/own_fd.h */
+void sock_before_thread(void)
+{
+	if (!caged && (!layer_began() || !is_foreign()))
+		own_fd_first();
 }

@@ -21,9 +21,9 @@
  */
 #include "sock/async.h"
 #include "sock/cage.h"
+#include "sock/exit.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
 #include "sock/recall.h"
 #include "sock/signals.h"
 #include "sock/wait.h"

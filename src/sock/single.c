@@ -21,7 +21,7 @@
 #include "sock/helper.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/single.h"
 
 #include "lib/wait.h"

@@ -163,7 +163,7 @@ void sock_before_spawn_of(char *const envp[]);
 /* libc's fork(), by the name of it that is left: the other one is preload/real.c's */
 extern pid_t __fork(void);
 
-/* ---- life.c: before pthread_create() by a process without threads */
+/* ---- process.c: before pthread_create() by a process without threads */
 void sock_before_thread(void);
 /* kernel.c: before a thread is begun, or cancelled, by a process that may have none but this one so far */
 void sock_has_threads(void);
@@ -190,15 +190,15 @@ long sock_io_submit(unsigned long context, long cnt, void *list);
 void sock_before_clone(unsigned long flags);
 /* With one of these what it makes is no copy of the process, or the other one waits for it. */
 #define CLONE_NO_FORK (CLONE_VM | CLONE_FILES | CLONE_VFORK)
-/* ---- life.c: around a call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
+/* ---- fork.c: around a call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
 bool sock_fork_begin(void);
 /* The same, and async-signal-safe: connections that have not been in another process yet can't be used in the copy. */
 bool sock_fork_begin_any_time(void);
 void sock_fork_end(bool is_child);
-/* Its first thread is about to end, and the kernel ends no more than that. Return: @status; not at all if no other thread of the program's is there */
+/* exit.c: its first thread is about to end, and the kernel ends no more than that. Return: @status; not at all if no other thread of the program's is there */
 int sock_thread_ends(int status);
 
-/* ---- life.c */
+/* ---- exit.c */
 /*
  * Orderly end of every connection: FIN after what is queued, up to 2 s. For exit() and its
  * relatives.
@@ -207,7 +207,7 @@ void sock_flush_at_exit(void);
 /* The same, where handlers of the program's follow */
 void sock_flush_at_quick_exit(void);
 _Noreturn void sock_exit(int status);
-/* libc's ends the parent by a call of its own, which nobody can interpose: the connections that the child is to go on with would end with it. */
+/* fork.c: libc's ends the parent by a call of its own, which nobody can interpose: the connections that the child is to go on with would end with it. */
 int sock_daemon(int keeps_directory, int keeps_standard);
 
 #endif

@@ -10,10 +10,10 @@
 #include "sock/family.h"
 #include "sock/fdtab.h"
 #include "sock/file.h"
-#include "sock/forks.h"
+#include "sock/fork_server.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/why.h"
 
 #include "lib/lease_scope.h"
@@ -139,11 +139,11 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 		r->remote = endpoint_of(&remote, CTL_PROTO_TCP);
 		break;
 	case SOCK_LISTEN:
-		r->way = s->has_listener && !forks_rest() && !family_rests() ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
+		r->way = s->has_listener && !fork_server_rest() && !family_rests() ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
 		if (s->has_listener && sock.vj)
 			lease_scope_interfaces(sock.vj, CTL_PROTO_TCP, s->listener.v, r->ifindex, REPORT_INTERFACES);
-		if (s->has_listener && forks_rest())
-			r->why = (uint8_t)forks_rest();
+		if (s->has_listener && fork_server_rest())
+			r->why = (uint8_t)fork_server_rest();
 		else if (s->has_listener && family_rests())
 			r->why = REPORT_WHY_TURNS;
 		else if (s->has_listener && s->on_trial)

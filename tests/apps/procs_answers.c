@@ -31,7 +31,7 @@ enum answerer { ANSWERS_ALWAYS, ANSWERS_ONCE, ANSWERS_READ };
 static const enum answerer turns[] = { ANSWERS_ALWAYS, ANSWERS_ONCE, ANSWERS_ALWAYS, ANSWERS_READ };
 enum { TURNS = sizeof(turns) / sizeof(turns[0]) };
 /*
- * Nobody looks before that long whether who waits is to be told (lib/deed_raw.c), and a port that rests does so for a second (forks.c). A machine may be that
+ * Nobody looks before that long whether who waits is to be told (lib/deed_raw.c), and a port that rests does so for a second (fork_server.c). A machine may be that
  * slow at times, but not always.
  */
 enum { ANSWERS = 8 * TURNS, LOOK_US = 3000, LATE_US = 700000, ROUNDS_MAX = 20 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * forks.c - servers that fork for each connection: does a channel pay?
+ * fork_server.c - servers that fork for each connection: does a channel pay?
  *
  * A child has to open a context, claim the connection from its parent and map a channel to the client: about a millisecond more than on the kernel,
  * which only some dozens of round trips win back. So parent and children share a page, in which a child counts its connection as brief (less than BRIEF_MS
@@ -32,11 +32,11 @@
 #include "sock/family.h"
 #include "sock/fdtab.h"
 #include "sock/file.h"
-#include "sock/forks.h"
+#include "sock/fork_server.h"
 #include "sock/helper.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/life.h"
+#include "sock/process.h"
 #include "sock/why.h"
 
 #include "base/time.h"
@@ -70,19 +70,19 @@ static struct {
 	bool leaves;		/* the context is to be closed at the next fork() */
 	struct pause closed;	/* ... and was, for how long; zeroed when a connection has lasted */
 	void *mark;		/* from why_mark(), while the context is closed */
-} forks VJ_LATER;
+} server VJ_LATER;
 
-enum report_why forks_rest(void)
+enum report_why fork_server_rest(void)
 {
-	return forks.why;
+	return server.why;
 }
 
 static void window_begin(uint64_t now_ns)
 {
-	forks.window_ns = now_ns;
-	forks.brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed);
-	forks.lasting = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed);
-	forks.brief_kernel = atomic_load_explicit(&forks.below->brief_kernel, memory_order_relaxed);
+	server.window_ns = now_ns;
+	server.brief = atomic_load_explicit(&server.below->brief, memory_order_relaxed);
+	server.lasting = atomic_load_explicit(&server.below->lasting, memory_order_relaxed);
+	server.brief_kernel = atomic_load_explicit(&server.below->brief_kernel, memory_order_relaxed);
 }
 
 /* Does nothing need the context? */
@@ -101,11 +101,11 @@ static bool context_is_idle(void)
 
 static void context_leave(void)
 {
-	if (!sock.vj || forks.why != REPORT_WHY_BRIEF || !context_is_idle())
+	if (!sock.vj || server.why != REPORT_WHY_BRIEF || !context_is_idle())
 		return;
-	forks.leaves = false;
-	pause_longer(&forks.closed, sys_clock_ns(), REST_MS / 1000);
-	listeners_withdraw(REPORT_WHY_BRIEF, forks.closed);
+	server.leaves = false;
+	pause_longer(&server.closed, sys_clock_ns(), REST_MS / 1000);
+	listeners_withdraw(REPORT_WHY_BRIEF, server.closed);
 	sets_unbell();
 	ctx_close();
 	family_unleased();
@@ -116,46 +116,46 @@ static void context_leave(void)
 		sock.placeholder[i] = -1;
 	}
 	fd_table_shrink();
-	forks.mark = why_mark(REPORT_BRIEF_MARK);
-	if (forks.mark)
-		madvise(forks.mark, 1, MADV_DONTFORK);
+	server.mark = why_mark(REPORT_BRIEF_MARK);
+	if (server.mark)
+		madvise(server.mark, 1, MADV_DONTFORK);
 }
 
-void forks_attached(void)
+void fork_server_attached(void)
 {
-	if (forks.why != REPORT_WHY_BRIEF)
+	if (server.why != REPORT_WHY_BRIEF)
 		return;
-	if (forks.mark)
-		munmap(forks.mark, 1);
-	forks.mark = NULL;
-	forks.why = REPORT_WHY_NONE;
+	if (server.mark)
+		munmap(server.mark, 1);
+	server.mark = NULL;
+	server.why = REPORT_WHY_NONE;
 	window_begin(sys_clock_ns());
 }
 
-VJ_EARLY void forks_prepare(void)
+VJ_EARLY void fork_server_prepare(void)
 {
 	void *p;
 
-	if (unlikely(forks.leaves))
+	if (unlikely(server.leaves))
 		context_leave();
-	if (!sock.copied || forks.below)
+	if (!sock.copied || server.below)
 		return;
 	p = mmap(NULL, sizeof(struct lives), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	forks.below = p == MAP_FAILED ? NULL : p; /* without memory nothing is counted */
+	server.below = p == MAP_FAILED ? NULL : p; /* without memory nothing is counted */
 }
 
-VJ_EARLY void forks_child(bool attached)
+VJ_EARLY void fork_server_child(bool attached)
 {
 	bool serves = attached && sock.took;
 
-	if (forks.below && forks.listens)
-		munmap(forks.listens, sizeof(struct lives));
-	forks = (typeof(forks)){ .above = forks.below, .listens = forks.below ? forks.below : forks.listens };
-	sock.serves_ns = serves && forks.above ? sys_clock_ns() : 0;
+	if (server.below && server.listens)
+		munmap(server.listens, sizeof(struct lives));
+	server = (typeof(server)){ .above = server.below, .listens = server.below ? server.below : server.listens };
+	sock.serves_ns = serves && server.above ? sys_clock_ns() : 0;
 	sock.took = false;
 }
 
-void forks_claimed(struct sock *s)
+void fork_server_claimed(struct sock *s)
 {
 	if (s->inherited && !s->claimed_ns)
 		s->claimed_ns = sys_clock_ns();
@@ -167,37 +167,37 @@ VJ_EARLY static bool was_brief(uint64_t since_ns)
 	return sys_clock_ns() - since_ns < BRIEF_MS * NS_PER_MS;
 }
 
-VJ_EARLY void forks_ended(struct sock *s)
+VJ_EARLY void fork_server_ended(struct sock *s)
 {
-	if (!s->inherited || !s->claimed_ns || !forks.above)
+	if (!s->inherited || !s->claimed_ns || !server.above)
 		return;
-	atomic_fetch_add_explicit(was_brief(s->claimed_ns) ? &forks.above->brief : &forks.above->lasting, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(was_brief(s->claimed_ns) ? &server.above->brief : &server.above->lasting, 1, memory_order_relaxed);
 	s->claimed_ns = 0;
 }
 
-VJ_EARLY void forks_child_ends(void)
+VJ_EARLY void fork_server_child_ends(void)
 {
 	if (!layer_began() || likely(!sock.serves_ns) || is_foreign())
 		return;
 	if (was_brief(sock.serves_ns))
-		atomic_fetch_add_explicit(&forks.above->brief_kernel, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&server.above->brief_kernel, 1, memory_order_relaxed);
 	sock.serves_ns = 0;
 }
 
-void forks_caged(void)
+void fork_server_caged(void)
 {
-	if (forks.listens)
-		atomic_store_explicit(&forks.listens->caged, 1, memory_order_relaxed);
+	if (server.listens)
+		atomic_store_explicit(&server.listens->caged, 1, memory_order_relaxed);
 }
 
-void forks_exec(void)
+void fork_server_exec(void)
 {
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && forks.above; fd++) {
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && server.above; fd++) {
 		const struct sock *s = file_sock(fd_peek(fd));
 		bool handed = s && s->inherited && s->state != SOCK_LISTEN && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC);
 
 		if (handed)
-			atomic_store_explicit(&forks.above->handed, 1, memory_order_relaxed);
+			atomic_store_explicit(&server.above->handed, 1, memory_order_relaxed);
 	}
 }
 
@@ -209,9 +209,9 @@ static void rest_begin(enum report_why why, uint64_t until_ns)
 		any |= !lease_rest(sock.vj, s->listener, true);
 	if (!any)
 		return;
-	forks.why = why;
-	forks.rest_until_ns = until_ns;
-	forks.leaves = why == REPORT_WHY_BRIEF;
+	server.why = why;
+	server.rest_until_ns = until_ns;
+	server.leaves = why == REPORT_WHY_BRIEF;
 	ctx_say("new connections are the kernel's: %s",
 		why == REPORT_WHY_BRIEF  ? "for a while, because the last ones ended too soon" :
 		why == REPORT_WHY_HANDED ? "they become other programs' standard input" :
@@ -225,30 +225,30 @@ static void rest_end(uint64_t now_ns)
 
 	for (struct sock *s = sock.copied; s; s = s->next_copied)
 		all &= !lease_rest(sock.vj, s->listener, false);
-	forks.rest_until_ns = now_ns + REST_MS * NS_PER_MS;
+	server.rest_until_ns = now_ns + REST_MS * NS_PER_MS;
 	if (all)
-		forks.why = REPORT_WHY_NONE;
+		server.why = REPORT_WHY_NONE;
 	window_begin(now_ns);
 }
 
 /* Why the ports should rest; NONE: they should not */
 static enum report_why judge(uint64_t now_ns)
 {
-	uint32_t brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed) - forks.brief;
-	uint32_t brief_kernel = atomic_load_explicit(&forks.below->brief_kernel, memory_order_relaxed) - forks.brief_kernel;
-	uint32_t many = forks.closed.s ? 1 : MANY;
-	bool lasted = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed) != forks.lasting;
+	uint32_t brief = atomic_load_explicit(&server.below->brief, memory_order_relaxed) - server.brief;
+	uint32_t brief_kernel = atomic_load_explicit(&server.below->brief_kernel, memory_order_relaxed) - server.brief_kernel;
+	uint32_t many = server.closed.s ? 1 : MANY;
+	bool lasted = atomic_load_explicit(&server.below->lasting, memory_order_relaxed) != server.lasting;
 
-	if (atomic_load_explicit(&forks.below->handed, memory_order_relaxed))
+	if (atomic_load_explicit(&server.below->handed, memory_order_relaxed))
 		return REPORT_WHY_HANDED;
-	if (atomic_load_explicit(&forks.below->caged, memory_order_relaxed) && atomic_exchange(&forks.below->caged, 0) &&
+	if (atomic_load_explicit(&server.below->caged, memory_order_relaxed) && atomic_exchange(&server.below->caged, 0) &&
 	    deed_app(sock.vj)) /* else there may have been no vjd */
 		return REPORT_WHY_CAGED;
 	if (lasted) {
-		forks.closed = (struct pause){ 0 };
-		forks.caged_s = 0; /* these children had channels */
+		server.closed = (struct pause){ 0 };
+		server.caged_s = 0; /* these children had channels */
 	}
-	if (lasted || (!forks.closed.s && now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS))
+	if (lasted || (!server.closed.s && now_ns - server.window_ns > WINDOW_MS * NS_PER_MS))
 		window_begin(now_ns);
 	else if (brief >= many || (brief + brief_kernel >= many && context_is_idle()))
 		return REPORT_WHY_BRIEF;
@@ -259,29 +259,29 @@ static uint64_t rest_ns(enum report_why why)
 {
 	if (why != REPORT_WHY_CAGED)
 		return REST_MS * NS_PER_MS;
-	forks.caged_s = forks.caged_s ? min_u32(2 * forks.caged_s, CAGED_MAX_S) : CAGED_S;
-	return forks.caged_s * NS_PER_SEC;
+	server.caged_s = server.caged_s ? min_u32(2 * server.caged_s, CAGED_MAX_S) : CAGED_S;
+	return server.caged_s * NS_PER_SEC;
 }
 
-bool forks_looks(void)
+bool fork_server_looks(void)
 {
-	return forks.below && !sock.strict && forks.why != REPORT_WHY_HANDED;
+	return server.below && !sock.strict && server.why != REPORT_WHY_HANDED;
 }
 
-bool forks_look(void)
+bool fork_server_look(void)
 {
 	enum report_why why;
 	uint64_t now_ns;
 
-	if (likely(!forks_looks()))
+	if (likely(!fork_server_looks()))
 		return false;
 	now_ns = sys_clock_ns();
-	if (forks.why && now_ns < forks.rest_until_ns)
-		return forks.why == REPORT_WHY_BRIEF;
-	if (forks.why)
+	if (server.why && now_ns < server.rest_until_ns)
+		return server.why == REPORT_WHY_BRIEF;
+	if (server.why)
 		rest_end(now_ns);
 	why = judge(now_ns);
-	if (why && why != forks.why)
+	if (why && why != server.why)
 		rest_begin(why, now_ns + rest_ns(why));
-	return forks.why == REPORT_WHY_BRIEF;
+	return server.why == REPORT_WHY_BRIEF;
 }
