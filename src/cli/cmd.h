@@ -58,6 +58,14 @@ struct exit_line {
 	const char *help;
 };
 
+/* What follows the options, and completes it */
+enum cmd_args {
+	CMD_ARGS_PLAIN,	     /* a topic, if there are, or what nobody can guess */
+	CMD_ARGS_PROGRAM,    /* options end at the first word that isn't one */
+	CMD_ARGS_INTERFACES, /* of this network namespace */
+	CMD_ARGS_PROCESSES,  /* under vj run */
+};
+
 #define CMD_EXITS_MAX 8
 
 struct cmd {
@@ -68,12 +76,14 @@ struct cmd {
 	const char *example; /* lines */
 	const struct topic *topics;
 	const struct opt *opts;	 /* ends with a NULL name */
-	bool args_are_a_program; /* options end at the first word that isn't one */
-	bool args_are_interfaces;
+	enum cmd_args kind_of_args;
 	struct exit_line exits[CMD_EXITS_MAX];
 	/* @opts: the parsed struct; argv[0..argc): what is no option. Returns the exit status. */
 	int (*run)(const struct cmd *cmd, const void *opts, int argc, char **argv);
 };
+
+/* How commands write JSON, for json_dumpf(): numbers without the digits that a double has beyond what was measured */
+#define CMD_JSON (JSON_INDENT(2) | JSON_REAL_PRECISION(12))
 
 extern const struct cmd cmds[]; /* ends with a NULL name */
 

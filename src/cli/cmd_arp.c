@@ -82,7 +82,7 @@ static json_t *json_of(const struct ctl_mac *m)
 
 static int put_json(json_t *root)
 {
-	int rc = root != NULL ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
+	int rc = root != NULL ? json_dumpf(root, stdout, CMD_JSON) : -1;
 
 	putchar('\n');
 	json_decref(root);

@@ -193,7 +193,7 @@ static unsigned show_all(struct ctl_client *client, const struct ask_apps *who, 
 	}
 	if (json) {
 		root = json_pack("{s:o}", "applications", apps);
-		json_dumpf(root, stdout, JSON_INDENT(2));
+		json_dumpf(root, stdout, CMD_JSON);
 		putchar('\n');
 		json_decref(root);
 	}

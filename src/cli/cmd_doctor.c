@@ -73,7 +73,7 @@ static void print_sheet(void)
 {
 	json_t *root = json_pack("{s:o, s:b}", "checks", sheet, "works", findings[FINDING_BAD] == 0);
 
-	json_dumpf(root, stdout, JSON_INDENT(2));
+	json_dumpf(root, stdout, CMD_JSON);
 	putchar('\n');
 	json_decref(root);
 }

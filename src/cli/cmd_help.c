@@ -37,7 +37,7 @@ static int help_json(void)
 
 	for (const struct cmd *c = cmds; c->name != NULL; c++)
 		json_array_append_new(all, json_command(c));
-	rc = json_dumpf(all, stdout, JSON_INDENT(2));
+	rc = json_dumpf(all, stdout, CMD_JSON);
 	putchar('\n');
 	json_decref(all);
 	return rc < 0 ? EXIT_FAILED : EXIT_OK;

@@ -407,7 +407,7 @@ static int print_json(const struct status *s, const char *path)
 			 json_daemon(&s->msgs[s->cnt - 1].daemon, path), "applications", apps,
 			 "leases", leases, "channels", channels, "interfaces", interfaces, "counters", counters, "rules",
 			 ask_json_rules(s->rules, s->rule_cnt));
-	rc = root != NULL ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
+	rc = root != NULL ? json_dumpf(root, stdout, CMD_JSON) : -1;
 	putchar('\n');
 	json_decref(root);
 	return rc < 0 ? -ENOMEM : 0;

@@ -621,7 +621,7 @@ static void print_json(const struct subject *s)
 			 ask_json_rules(s->rules, s->rule_cnt));
 	if (s->reason[0] != '\0')
 		json_object_set_new(root, "reason", json_string(s->reason));
-	json_dumpf(root, stdout, JSON_INDENT(2));
+	json_dumpf(root, stdout, CMD_JSON);
 	putchar('\n');
 	json_decref(root);
 }

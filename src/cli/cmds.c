@@ -24,7 +24,7 @@ const struct cmd cmds[] = {
 			   "vj run -- redis-benchmark -p 7000 -t get\n"
 			   "vj run --pcap /tmp/%p.pcap -- curl http://127.0.0.1:8000/",
 		.opts = run_opts,
-		.args_are_a_program = true,
+		.kind_of_args = CMD_ARGS_PROGRAM,
 		.exits = { { 1, "the file of --pcap can't be written; with --strict: vjd or the preload library could not be had" },
 			   { 2, "wrong use" },
 			   { 126,
@@ -74,6 +74,7 @@ const struct cmd cmds[] = {
 		.name = "why",
 		.help = "show each socket of a process, and why it is not on a channel",
 		.args = "PID...",
+		.kind_of_args = CMD_ARGS_PROCESSES,
 		.about = "Lists the TCP and UDP sockets of each process PID with the path that each takes: channel; kernel; both, for "
 			 "sockets that listen, and UDP sockets, which take what comes either way; undecided. Behind what is the "
 			 "kernel's stands the reason. A rule of the firewall that keeps a port of it off channels is quoted.\n\n"
@@ -147,7 +148,7 @@ const struct cmd cmds[] = {
 		.name = "attach",
 		.help = "offer channels at an interface of the host",
 		.args = "INTERFACE...",
-		.args_are_interfaces = true,
+		.kind_of_args = CMD_ARGS_INTERFACES,
 		.about = "Has the vjd of the host give applications channels at INTERFACE: from then on programs under vj "
 			 "serve the network there, and reach it, at the host's own addresses. All else goes to the kernel "
 			 "as before. Where another XDP program is, it stays and goes first: what it passes on is looked at by a filter of tc, which "
@@ -171,7 +172,7 @@ const struct cmd cmds[] = {
 		.name = "detach",
 		.help = "leave an interface to the kernel",
 		.args = "INTERFACE...",
-		.args_are_interfaces = true,
+		.kind_of_args = CMD_ARGS_INTERFACES,
 		.about = "Ends what vj attach began. Connections of applications over INTERFACE become the kernel's and go on, as far as the applications answer: "
 			 "within 5 s of the last one given, and within 20 s in all; a second call ends the wait. Those of an application that is stopped, or at an "
 			 "address of the application's own, break. What became of them is said.",
@@ -187,7 +188,7 @@ const struct cmd cmds[] = {
 		.name = "doctor",
 		.help = "find out what keeps channels from working well",
 		.args = "[INTERFACE...]",
-		.args_are_interfaces = true,
+		.kind_of_args = CMD_ARGS_INTERFACES,
 		.about = "Looks at the kernel, memory, vjd and the interfaces (all, or those named), and says of each what it means for "
 			 "channels at interfaces, with the command that mends what isn't right. Of an interface that is named, it also looks "
 			 "for a second at what comes in. Changes nothing.",

@@ -37,6 +37,11 @@ static void put_values(FILE *out, const struct cmd *cmd)
 
 static void put_command(FILE *out, const struct cmd *cmd)
 {
+	static const char *const args[] = { [CMD_ARGS_PLAIN] = "words",
+					    [CMD_ARGS_PROGRAM] = "program",
+					    [CMD_ARGS_INTERFACES] = "interfaces",
+					    [CMD_ARGS_PROCESSES] = "processes" };
+
 	fprintf(out, "\t%s)\n\t\topts='", cmd->name);
 	put_names(out, cmd, false);
 	fputs("'\n\t\tvalued='", out);
@@ -48,7 +53,7 @@ static void put_command(FILE *out, const struct cmd *cmd)
 	else if (cmd->topics != NULL)
 		for (const struct topic *t = cmd->topics; t->name != NULL; t++)
 			fprintf(out, "%s ", t->name);
-	fprintf(out, "'\n\t\tprogram=%d interfaces=%d ;;\n", cmd->args_are_a_program, cmd->args_are_interfaces);
+	fprintf(out, "'\n\t\targs=%s ;;\n", args[cmd->kind_of_args]);
 }
 
 void doc_bash(FILE *out)
@@ -59,7 +64,7 @@ void doc_bash(FILE *out)
 	      "_vj()\n{\n"
 	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} "
 	      "cmd=${COMP_WORDS[1]}\n"
-	      "\tlocal opts valued words program interfaces i\n\tCOMPREPLY=()\n"
+	      "\tlocal opts valued words args i\n\tCOMPREPLY=()\n"
 	      "\tif ((COMP_CWORD == 1)); then\n\t\tCOMPREPLY=($(compgen -W '",
 	      out);
 	for (const struct cmd *c = cmds; c->name != NULL; c++)
@@ -69,7 +74,7 @@ void doc_bash(FILE *out)
 		put_command(out, c);
 	fputs("\t*) return ;;\n\tesac\n"
 	      "\t# behind the start of a program, complete as for that program\n"
-	      "\tif ((program)); then\n"
+	      "\tif [[ $args == program ]]; then\n"
 	      "\t\tfor ((i = 2; i < COMP_CWORD; i++)); do\n"
 	      "\t\t\tif [[ ${COMP_WORDS[i]} == -- ]]; then ((i++)); break; fi\n"
 	      "\t\t\t[[ ${COMP_WORDS[i]} == -* ]] || break\n"
@@ -87,8 +92,11 @@ void doc_bash(FILE *out)
 	fputs("\tesac\n"
 	      "\tif [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$opts\" -- \"$cur\"))\n"
 	      "\t# not by compgen, which would expand what stands in a name\n"
-	      "\telif ((interfaces)); then\n"
+	      "\telif [[ $args == interfaces ]]; then\n"
 	      "\t\tfor i in /sys/class/net/\"$cur\"*; do [[ -e $i/ifindex ]] && COMPREPLY+=(\"${i##*/}\"); done\n"
+	      "\telif [[ $args == processes && $cur != *[!0-9]* ]]; then\n"
+	      "\t\tfor i in $(grep -ls /libvj-preload.so /proc/\"$cur\"*/maps); do i=${i#/proc/}; "
+	      "[[ ${i%/maps} == *[!0-9]* ]] || COMPREPLY+=(\"${i%/maps}\"); done\n"
 	      "\telse COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); fi\n"
 	      "}\ncomplete -F _vj vj\n",
 	      out);

@@ -210,7 +210,7 @@ int opts_parse(const struct cmd *cmd, int *argc, char **argv, void *ret_opts)
 		if (strcmp(argv[i], "-h") == 0)
 			return -1;
 		if (argv[i][0] != '-' || argv[i][1] == '\0') {
-			if (cmd->args_are_a_program)
+			if (cmd->kind_of_args == CMD_ARGS_PROGRAM)
 				break;
 			argv[kept++] = argv[i];
 			continue;

@@ -530,6 +530,9 @@ complete_words() { # the words that complete the last one
 for cmd in attach detach doctor; do
 	[ "$(complete_words vj $cmd l)" = lo ] || fail "completion of interfaces: $(complete_words vj $cmd l)"
 done
+completes_itself='source "$0"; COMP_WORDS=(vj why $$); COMP_CWORD=2; _vj; [[ " ${COMPREPLY[*]} " == *" $$ "* ]]'
+"$vj" run -- bash -c "$completes_itself" "$dir/completion" || fail "completion of vj why"
+! bash -c "$completes_itself" "$dir/completion" || fail "completion of vj why has who isn't under vj run"
 json "" sh -c '"$1" help --json | tr -d "\n" | sed "s/.*/{\"all\": &}/"' sh "$vj"
 for cmd in $("$vj" help --json | python3 -c 'import json, sys; print(*(c["name"] for c in json.load(sys.stdin)))'); do
 	"$vj" --man | grep "^.SS vj $cmd " >/dev/null || fail "vj(1) does not know $cmd"
