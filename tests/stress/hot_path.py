@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """hot_path.py - instructions that a message costs, held to the limits in hot_path.limits
 
-usage: hot_path.py HOT_PATH LIMITS COMPILER
+usage: hot_path.py HOT_PATH HOT_SOCKETS VJ LIMITS COMPILER
 
-Runs the program HOT_PATH under callgrind for each line of LIMITS and fails when a message takes 2 % more than its
-limit. COMPILER names what built it; other compilers make other numbers, so LIMITS says which one its numbers are of.
+Runs the program HOT_PATH, or HOT_SOCKETS under `VJ run`, under callgrind for each line of LIMITS and fails when a
+message takes 2 % more than its limit. COMPILER names what built it; other compilers make other numbers, so LIMITS says which one its numbers are of.
 
 Renewing: what a message costs more has to be worth it. Write the new number into hot_path.limits and the reason into the
 commit. When it costs less, do the same, so that what was gained stays.
@@ -18,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 
-COUNTS = {"tcp": 20000, "rpc": 20000, "channel": 64000}
+# messages to send, and the function inside of which they are counted
+NATIVE = {"tcp": (20000, "hot_tcp"), "rpc": (20000, "hot_tcp"), "channel": (64000, "hot_channel")}
+SOCKETS = (20000, "hot_sockets")
 SLACK = 1.02
 
 
@@ -35,23 +37,25 @@ def limits(path):
     return of, found
 
 
-def count(program, what, scratch):
+def count(start, what, messages, inside, scratch):
+    """Instructions a message. start: the command that what it is about completes"""
     out = os.path.join(scratch, what)
-    inside = "hot_channel" if what == "channel" else "hot_tcp"
-    ran = subprocess.run(["valgrind", "-q", "--tool=callgrind", f"--toggle-collect={inside}",
-                          f"--callgrind-out-file={out}", program, what, str(COUNTS[what])],
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    program = start.pop()
+    ran = subprocess.run([*start, "valgrind", "-q", "--tool=callgrind", f"--toggle-collect={inside}",
+                          f"--callgrind-out-file={out}", program, what, str(messages)],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                         env={**os.environ, "VJ_SOCKET": os.path.join(scratch, "vjd")})
     if ran.returncode != 0:
         sys.exit(f"hot_path: {what} failed\n{ran.stdout}")
     with open(out, encoding="utf-8") as f:
         total = int(re.search(r"^(?:summary|totals): (\d+)", f.read(), re.M).group(1))
-    return total / COUNTS[what]
+    return total / messages
 
 
 def main():
-    if len(sys.argv) != 4:
+    if len(sys.argv) != 6:
         sys.exit(__doc__)
-    program, path, compiler = sys.argv[1:]
+    native, sockets, vj, path, compiler = sys.argv[1:]
     of, limit = limits(path)
     if not shutil.which("valgrind"):
         print("valgrind is not installed: run scripts/setup")
@@ -62,7 +66,10 @@ def main():
     bad = False
     with tempfile.TemporaryDirectory() as scratch:
         for what, most in limit.items():
-            got = count(program, what, scratch)
+            if what in NATIVE:
+                got = count([native], what, *NATIVE[what], scratch)
+            else:
+                got = count([vj, "run", "--strict", "--", sockets], what, *SOCKETS, scratch)
             over = got > most * SLACK
             bad |= over
             print(f"{what}: {got:.1f} instructions a message, limit {most:.0f} + 2 %{': TOO MANY' if over else ''}")
