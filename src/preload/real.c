@@ -22,7 +22,7 @@ static const char names[REAL_CNT][16] = {
 	[REAL_CLONE] = "clone",		      [REAL_EXECVPE] = "execvpe", [REAL_FORK] = "fork", [REAL__FORK] = "_Fork", [REAL_LONGJMP] = "siglongjmp", [REAL_LONGJMP_CHK] = "__longjmp_chk",
 	[REAL_MQ_NOTIFY] = "mq_notify",
 	[REAL_POPEN] = "popen", [REAL_SYSTEM] = "system",
-	[REAL_POSIX_SPAWN] = "posix_spawn", [REAL_POSIX_SPAWNP] = "posix_spawnp", [REAL_PTHREAD_CANCEL] = "pthread_cancel", [REAL_PTHREAD_CREATE] = "pthread_create", [REAL_THRD_CREATE] = "thrd_create", [REAL_TIMER_CREATE] = "timer_create", [REAL_VFORK] = "vfork",
+	[REAL_POSIX_SPAWN] = "posix_spawn", [REAL_POSIX_SPAWNP] = "posix_spawnp", [REAL_PTHREAD_CANCEL] = "pthread_cancel", [REAL_PTHREAD_CREATE] = "pthread_create", [REAL_PTHREAD_EXIT] = "pthread_exit", [REAL_THRD_CREATE] = "thrd_create", [REAL_TIMER_CREATE] = "timer_create", [REAL_VFORK] = "vfork",
 };
 
 static void *_Atomic known[REAL_CNT] VJ_NEAR;

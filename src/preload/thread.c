@@ -38,6 +38,20 @@ EXPORT int thrd_create(thrd_t *ret_thread, thrd_start_t fn, void *arg)
 	return real(ret_thread, fn, arg);
 }
 
+EXPORT void pthread_exit(void *value)
+{
+	void (*real)(void *) __attribute__((noreturn));
+
+	sock_before_thread_exit();
+	*(void **)&real = real_find(REAL_PTHREAD_EXIT);
+	real(value);
+}
+
+EXPORT void thrd_exit(int result)
+{
+	pthread_exit((void *)(intptr_t)result);
+}
+
 /* libc makes one for that, which runs a function of the program's. */
 static void before_event(const struct sigevent *event)
 {

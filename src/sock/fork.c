@@ -148,6 +148,7 @@ VJ_EARLY static void fork_child(void)
 	sleeping_update();
 	sock.helper.kick = (struct kick){ .fd = -1 };
 	sock.helper.timer_fd = -1;
+	sock.helper.first_ended_ns = 0;
 	sock.helper.on_bell = false;
 	kicks_forked();
 	if (unlikely(fork_any_time))

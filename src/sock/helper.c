@@ -42,28 +42,52 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 
 /* FEW_CALLS: of a tick, FEW_DUES: likewise */
-enum { TICK_MS = 10, LEAVING_MS = 1, HELD_MS = 1, FEW_CALLS = 16, FEW_DUES = 24, STACK_BYTES = 256 * 1024, END_MS = 500 };
+enum { TICK_MS = 10, LEAVING_MS = 1, HELD_MS = 1, FEW_CALLS = 16, FEW_DUES = 24, STACK_BYTES = 256 * 1024, END_MS = 500, LOOK_MAX_MS = 250, LOOK_SHARE = 8 };
 static const uint64_t TICK_NS = TICK_MS * NS_PER_MS, SELDOM_NS = 2 * TICK_NS, MOMENT_NS = NS_PER_MS;
 
-/* Sleep until a kick, the timer, an event at @fd or @other (-1: none), or for @length (NULL: for ever). Return: has the timer expired? */
+/*
+ * The program's threads have all ended, the first by pthread_exit(), which the kernel counts on: the helper ends, too, and libc, to which it was the last, ends the process
+ * by exit(0), as it had done without.
+ */
+static bool is_last(void)
+{
+	return unlikely(sock.helper.first_ended_ns != 0) && helper_threads() == 2;
+}
+
+/* Nobody tells that a thread has ended: so the helper looks, soon in a process that ends soon. Return: @ret_left, or NULL: it may sleep for ever */
+static struct timespec *look_in(struct timespec *ret_left)
+{
+	uint64_t ended_ns = sock.helper.first_ended_ns, wait_ns;
+
+	if (likely(!ended_ns))
+		return NULL;
+	wait_ns = min_u64((sys_clock_ns() - ended_ns) / LOOK_SHARE, LOOK_MAX_MS * NS_PER_MS);
+	*ret_left = timespec_of((int64_t)max_u64(wait_ns, MOMENT_NS));
+	return ret_left;
+}
+
+/* Sleep until a kick, the timer, an event at @fd or @other (-1: none), or for @length (NULL: for ever, or until it looks). Return: has the timer expired? */
 static bool nap(int fd, int other, const struct timespec *length)
 {
 	struct pollfd pfd[] = { { .fd = sock.helper.kick.fd, .events = POLLIN },
 				{ .fd = sock.helper.timer_fd, .events = POLLIN },
 				{ .fd = fd, .events = POLLIN },
 				{ .fd = other, .events = POLLIN } };
-	struct timespec left;
+	struct timespec left, *until = &left;
 	uint64_t times;
 	int n;
 
 	if (length)
 		left = *length;
-	n = sys_ppoll(pfd, ARRAY_SIZE(pfd), length ? &left : NULL, NULL);
+	else
+		until = look_in(&left);
+	n = sys_ppoll(pfd, ARRAY_SIZE(pfd), until, NULL);
 	sock.helper.sleeper.kicked = n > 0 && pfd[0].revents;
 	sock.helper.sleeper.rung = n > 0 && pfd[2].revents;
 	return n > 0 && pfd[1].revents &&
@@ -285,7 +309,7 @@ static void awake(bool late)
 
 static bool goes_on(void)
 {
-	return sock.vj && !sock.helper.ends;
+	return sock.vj && !sock.helper.ends && !is_last();
 }
 
 /*
@@ -385,6 +409,14 @@ static void begin(void)
 	recall_try();
 }
 
+static void end(void)
+{
+	state_set(HELPER_NONE);
+	lock_drop();
+	if (is_last())
+		pthread_sigmask(SIG_SETMASK, &sock.helper.first_mask, NULL);
+}
+
 static void *helper_main(void *arg)
 {
 	uint64_t seen = 0;
@@ -450,8 +482,7 @@ static void *helper_main(void *arg)
 		if (!away && !late && goes_on() && sock.leader && is_own())
 			away = follow(&late, &seen);
 	}
-	state_set(HELPER_NONE);
-	lock_drop();
+	end();
 	return NULL;
 }
 
@@ -517,6 +548,17 @@ void helper_stop(void)
 	if (sock.helper.state == HELPER_NONE)
 		return;
 	kick_send(&sock.helper.kick);
+}
+
+void sock_before_thread_exit(void)
+{
+	if (SYS_CALL0(SYS_gettid) != ker_getpid())
+		return;
+	lock_take();
+	pthread_sigmask(SIG_SETMASK, NULL, &sock.helper.first_mask);
+	sock.helper.first_ended_ns = sys_clock_ns();
+	helper_stop();
+	lock_leave();
 }
 
 /* Gone for libc, too, which forgets a thread before the kernel does: so setuid() no longer has it do the same. */

@@ -61,6 +61,7 @@
 #include "lib/pause.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 struct sock;
@@ -125,6 +126,8 @@ struct sock_layer {
 		int tid; /* valid if `begun` */
 		struct kick kick;
 		_Atomic int timer_fd;
+		_Atomic uint64_t first_ended_ns; /* when the program's first thread has called pthread_exit(); 0: it has not */
+		sigset_t first_mask;		 /* what it blocked then */
 		int deed_fd;	   /* also waited for while it sleeps: deed_fd(); -1 */
 		bool on_bell;	   /* it sleeps on the bell, or was woken by it and hasn't got the lock since */
 		uint32_t dues;	   /* times that it became DUE, since window_ns */

@@ -167,6 +167,8 @@ extern pid_t __fork(void);
 void sock_before_thread(void);
 /* kernel.c: before a thread is begun, or cancelled, by a process that may have none but this one so far */
 void sock_has_threads(void);
+/* This thread is about to end by pthread_exit(). If it is the program's first: the last one ends the process. */
+void sock_before_thread_exit(void);
 /* cancel.c: before another thread is cancelled by @cancel, which is libc's pthread_cancel() */
 void sock_before_cancel(int (*cancel)(pthread_t thread));
 /*

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* procs_cancel.c - threads that are cancelled: in the first call that waits, at any moment, where they don't wait. See procs.c. */
+/* procs_cancel.c - threads that are cancelled: in the first call that waits, at any moment, where they don't wait; a first thread that ends. See procs.c. */
 #include "procs.h"
 
 #include <netinet/in.h>
@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LARGE_BYTES = 20000, BULK_BYTES = 256 * 1024 };
+enum { LARGE_BYTES = 20000, BULK_BYTES = 256 * 1024, LONGER_MS = 50 };
 
 static int listener, conn, udp;
 static uint16_t port;
@@ -253,13 +254,68 @@ static void part_cancelled_busy(void)
 	printf("a thread that is cancelled ends where it doesn't wait as well\n");
 }
 
+/* ---- the first thread ends, the process with its last one --------------------------------------------------------- */
+
+static void serve_pings(int fd)
+{
+	int with;
+
+	server_ready(fd);
+	with = accept_one(fd);
+	ping_back(with);
+	ping_back(with);
+	close(with);
+}
+
+static void *pings_on(void *arg)
+{
+	ping(conn);
+	usleep(*(int *)arg * MOMENT_US);
+	ping(conn);
+	return NULL;
+}
+
+static void says_last(void)
+{
+	printf("the last thread has ended\n");
+}
+
+/* Before the others, or behind them */
+static void first_ends(int before)
+{
+	static int longer;
+	pthread_t thread;
+
+	CHECK(!atexit(says_last));
+	conn = connect_to(port);
+	check_path(conn);
+	longer = before ? LONGER_MS : 0;
+	CHECK(!pthread_create(&thread, NULL, pings_on, &longer) && (before || !pthread_join(thread, NULL)));
+	pthread_exit(NULL);
+}
+
+static void part_first_ends(void)
+{
+	limit_time(); /* here: where only the library's thread is left, none of the child's takes a signal */
+	for (int before = 0; before < 2; before++) {
+		pid_t pid;
+
+		port = server_start(serve_pings, &pid);
+		child_end(child_start(first_ends, before));
+		child_end(pid);
+	}
+	alarm(0);
+	printf("a process ends with its last thread, if that isn't the first\n");
+}
+
 void cancel_parts(const char *only)
 {
 	static const struct part parts[] = { { "cancelled_waits", part_cancelled_waits },
 					     { "cancelled_any_time", part_cancelled_any_time },
 					     { "cancelled_ignored", part_cancelled_ignored },
 					     { "cancelled_at_once", part_cancelled_at_once },
-					     { "cancelled_busy", part_cancelled_busy } };
+					     { "cancelled_busy", part_cancelled_busy },
+					     { "first_ends", part_first_ends } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
