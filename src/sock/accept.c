@@ -679,15 +679,23 @@ void listeners_retreat(void)
 	}
 }
 
+/*
+ * Who doesn't wait in accept() waits in a call that asks for the lease, poll() or epoll_wait(), before or after. If it does not, it sleeps in one that the library
+ * doesn't see, as a program of rust's with a set of epoll by system calls of its own (rustix, smol), and would never hear of who comes by a channel.
+ */
+static bool asks_for_lease(const struct sock *s)
+{
+	return !s->has_listener && !s->nonblock && (sock.strict || lease_is_due(s));
+}
+
 /* is_foreign() is a system call, so it is asked only where something is to be done. */
 static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
-	bool wanted = !s->has_listener && (sock.strict || lease_is_due(s));
 	int err;
 
 	if (unlikely(!sock.accepts))
 		sock.accepts = !is_foreign();
-	err = wanted && !is_foreign() ? listener_wanted(fd, s) : 0;
+	err = asks_for_lease(s) && !is_foreign() ? listener_wanted(fd, s) : 0;
 	if (err)
 		return err;
 	if (unlikely(s->on_trial))

@@ -57,6 +57,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+enum { IN_VAIN = 100 };
+
 struct dgram_tables *dgram_tables;
 
 struct dgram *dgram_new(void)
@@ -275,13 +277,22 @@ void dgram_named(int fd, struct sock *s)
 		(void)port_open(fd, s);
 }
 
-void dgram_reads(int fd, struct sock *s, bool peek)
+/*
+ * Who waits for it by system calls of his own (a set of epoll of rustix's, as smol has) would never be told of what comes by channels. Such a one reads in vain once, and
+ * then when there is something; who does so again and again doesn't wait at all.
+ */
+static bool is_waited_for(const struct sock *s, int flags)
+{
+	return (!s->nonblock && !(flags & MSG_DONTWAIT)) || sock.polls || s->dgram->in_vain >= IN_VAIN;
+}
+
+void dgram_reads(int fd, struct sock *s, int flags)
 {
 	struct dgram *d = s->dgram;
 
 	if (unlikely(d->heir))
 		(void)dgram_claim(s);
-	if (peek || d->open || d->tried || !(d->port_be || d->dest_nr) || !dgram_may_open(s))
+	if (flags & MSG_PEEK || d->open || d->tried || !is_waited_for(s, flags) || !(d->port_be || d->dest_nr) || !dgram_may_open(s))
 		return;
 	if (d->peer_len && !dest_on_channel(s, (struct sockaddr *)&d->peer, d->peer_len)) /* whoever else sends isn't heard */
 		return;

@@ -27,6 +27,7 @@ struct dgram {
 	uint16_t segment;   /* UDP_SEGMENT; 0: not set */
 	uint16_t dest_nr;   /* dest.c: for whom it was put on channels, or will be; 0: nobody */
 	bool gro;	    /* UDP_GRO */
+	uint8_t in_vain;    /* reads in a row that didn't wait, and found nothing, while it was the kernel's */
 	bool tried;	    /* to be on channels, by reading */
 	bool spoke;	    /* has sent, or was connected, while it was the kernel's: what it reads may be answers */
 	bool from_kernel;   /* the last one that was received, or looked at */
@@ -58,8 +59,8 @@ void dgram_named(int fd, struct sock *s);
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len);
 /* Return: as shutdown(), -errno. */
 int dgram_shutdown(int fd, struct sock *s, int how);
-/* The program takes datagrams from it, or looks at them (@peek): it is on channels from now on, if it has a port and may be. An heir is claimed. */
-void dgram_reads(int fd, struct sock *s, bool peek);
+/* The program takes datagrams from it, or looks at them (MSG_PEEK in @flags): it is on channels from now on, if it has a port and may be. An heir is claimed. */
+void dgram_reads(int fd, struct sock *s, int flags);
 /* The last descriptor went. */
 void dgram_free(struct sock *s);
 /*

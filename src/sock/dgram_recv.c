@@ -244,12 +244,13 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plai
 
 	hold_begin(&hold, &s->file);
 	if (unlikely(!d->open) && !(flags & MSG_ERRQUEUE))
-		dgram_reads(fd, s, (flags & MSG_PEEK) != 0);
+		dgram_reads(fd, s, flags);
 	for (;;) {
 		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
 			r = d->parcel && !(flags & MSG_ERRQUEUE) ? parcel_recv(fd, s, msg, flags) : -EAGAIN;
 			if (r == -EAGAIN) /* the number may be another's: the lock was given up, for a claim, or while it waited */
 				r = likely(fd_peek(fd) == &s->file) ? kernel_recv(fd, s, msg, flags, plain) : -EBADF;
+			d->in_vain = r == -EAGAIN ? (uint8_t)min_u32(d->in_vain + 1u, UINT8_MAX) : 0;
 			d->carried += r >= 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE));
 			break;
 		}

@@ -194,6 +194,7 @@ int sock_epoll_create1(int flags)
 
 	if (epfd >= 0 && !sock_inside && !sock.exiting && !caged) {
 		lock_take();
+		sock.polls = true;
 		set_new(epfd); /* without memory for it, it is the kernel's alone */
 		lock_leave();
 	}

@@ -561,7 +561,7 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 	}
 	hold_begin(&hold, &s->file);
 	if (s->state == SOCK_UDP && !(flags & MSG_ERRQUEUE))
-		dgram_reads(fd, s, (flags & MSG_PEEK) != 0);
+		dgram_reads(fd, s, flags);
 	if (unlikely(fd_peek(fd) != &s->file)) { /* closed while that was claimed */
 		r = -EBADF;
 	} else if (s->state == SOCK_UDP && !dgram_waits(s)) {
