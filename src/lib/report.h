@@ -73,7 +73,7 @@ enum report_way {
 	/* these two vj finds, of what the process says and vjd's account of the firewall's rules */             \
 	X(FIREWALL,      "the firewall leaves it to the kernel; its rule: see below")                           \
 	X(FIREWALL_FAR,  "programs of this host only, the firewall leaves the rest to the kernel; its rule: see below") \
-	X(TURNS,         "its processes wait for connections by turns, and most came to one that did not; looked at again after a while") \
+	X(TURNS,         "its processes wait for connections by turns; looked at again after a while") \
 	X(UNANSWERED,    "its peer did not answer over the channel for a second: the answers may come back by another interface") \
 	X(USED_ELSEWHERE, "over an interface, and used by another process, too, or handed on to one: it has become the kernel's") \
 	X(FILTERED,      "the program has put itself under a seccomp filter") \

@@ -190,7 +190,7 @@ bool listeners_offer(bool away, bool idle)
 		any = true;
 		if (idle && family_pass(s, false))
 			continue;
-		if (idle && family_rests() && !sock.strict) {
+		if (family_rests() && !sock.strict) {
 			deed_offer(sock.vj, s->listener, DEED_OFFER_QUEUE); /* where the next process that waits finds it */
 			continue;
 		}
@@ -258,6 +258,18 @@ static bool lease_is_due(const struct sock *s)
 	return !s->kernel_only && (!s->unleased.s || sys_clock_ns() >= s->unleased.until_ns);
 }
 
+/* The family's ports rest (family.c): this process doesn't even attach for this one until that is over. */
+static bool lease_rests(int fd, struct sock *s)
+{
+	uint64_t until_ns = s->copied ? family_rests_before(fd) : 0;
+
+	if (!until_ns)
+		return false;
+	s->unleased = (struct pause){ .s = RETRY_S, .until_ns = until_ns };
+	listener_why(fd, s, REPORT_WHY_TURNS);
+	return true;
+}
+
 int listener_wanted(int fd, struct sock *s)
 {
 	if (likely(s->has_listener) || s->state != SOCK_LISTEN || sock.exiting)
@@ -267,7 +279,7 @@ int listener_wanted(int fd, struct sock *s)
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 		return 0;
 	}
-	if (lease_is_due(s))
+	if (lease_is_due(s) && !lease_rests(fd, s))
 		lease_want(fd, s);
 	return !s->has_listener && sock.strict ? -ENETDOWN : 0;
 }
@@ -319,8 +331,10 @@ VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 		vj_unlisten(sock.vj, s->listener);
 	}
 	uncopied(s);
-	if (s->has_listener)
+	if (s->has_listener) {
+		family_unlistens(s);
 		s->unleased = (struct pause){ 0 };
+	}
 	s->has_listener = false;
 	placeholder_drop(s);
 }

@@ -7,19 +7,25 @@
  * wait gets a client. So processes related by fork(), the family, share a page, in which each records that it waits; the last one to wait is the waiter:
  *
  *	pass	a process that has clients in its queue, and whose program sleeps in something else, passes them to the waiter (listeners_offer())
- *	rest	if that goes on for a quarter of a second the ports go back to the kernel: each process gives up its lease at its next look, which is
- *		the waiter's next wait, or the next client of one that doesn't wait. Clients that they have by then are still passed on, or put
- *		into the kernel's queue; that needs no lease. After a second the next wait leases again. Each further rest is twice as long as the last;
- *		if none was needed for ten seconds, or for as long as the last one took if that is more, the next takes a second again.
+ *	rest	the ports go back to the kernel: each process gives up its lease at its next look, which is the waiter's next wait, or the next
+ *		client of one that doesn't wait. Clients that they have by then are still passed on, or put into the kernel's queue; that needs no
+ *		lease. After a second the next wait leases again. Each further rest is twice as long as the last; if none was needed for ten
+ *		seconds, or for as long as the last one took if that is more, the next takes a second again.
  *
- * A rest takes twelve passed clients and a quarter of a second. Four and no time are enough if there is a mutex: no two processes were ever seen to wait at
- * once, and three times the waiter was another process than before (a turn). Two that were once seen to wait at once mean that there is no mutex, for good. Where
- * all processes are busy from the start it may take long until two are seen; so a process that passes a client on while it has connections open sets the
- * count of turns to zero. A wait in the kernel's own call (calm.h) is no turn. For a tenth of a second after a turn the helper looks each millisecond, so
- * that the few clients of a process that doesn't wait are passed on soon.
+ * A rest begins with a turn: a process begins to wait when another one has accepted a client on a channel and not begun to wait again. So each socket's slot
+ * records who was seen there last, and doing what:
  *
- * A process that is held up for a moment (a slow disk, a busy host) is no sign of turns. It passes on all its clients, perhaps hundreds; but what the others
- * accept at that time weighs against these, and a wrong verdict lasts for a second.
+ *	0	  nobody, or a process that woke, and took no client of a channel
+ *	WAITS	  this process waits. If another one begins to: TOGETHER
+ *	TOOK	  it has taken a client of a channel since it waited. If another one begins to wait: a turn; if that one has no lease yet it takes none
+ *	TOGETHER  two processes have waited at once, so there is no mutex, for good. If the ports rest that is over
+ *
+ * A wait in the kernel's own call (calm.h) isn't seen. A server without a mutex whose first client comes before its second process waits is taken for one that
+ * has one until two of its processes wait at once. After the first client on a channel the helper looks each millisecond for a while, so that clients that came
+ * with it go to the kernel's queue soon.
+ *
+ * Without a mutex a rest takes twelve passed clients and a quarter of a second. A process that is held up for a moment (a slow disk, a busy host) passes on all
+ * its clients, perhaps hundreds; but what the others accept at that time weighs against these, and a wrong verdict lasts for a second.
  *
  * Why rest: a channel to each process that may wait next, and a move for most connections, cost more than channels gain such a server.
  *
@@ -43,6 +49,7 @@
 #include "sock/file.h"
 #include "sock/fork_server.h"
 #include "sock/kernel.h"
+#include "sock/kick.h"
 #include "sock/layer.h"
 
 #include "base/time.h"
@@ -59,17 +66,17 @@
 #include <sys/mman.h>
 
 /* Clients: one that was passed has waited for 10 ms, one that was late (MANY_LATE) for 30 ms. */
-enum { MANY = 12, MANY_LATE = 4, FEW = 4, OF_ACCEPTED = 4, SPAN_MS = 250, WINDOW_MS = 1000 };
+enum { MANY = 12, MANY_LATE = 4, OF_ACCEPTED = 4, SPAN_MS = 250, WINDOW_MS = 1000 };
 enum { REST_S = 1, REST_MAX_S = 3600, FORGIVEN_S = 10, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
-enum { TURNS = 3, TOGETHER, TURN_MS = 100 };
+enum { SOON_LOOKS = 50 };
+
+/* Of a slot's `seen`, above the process; the head explains them */
+enum seen { WAITS = 1, TOOK, TOGETHER };
 
 struct family_slot {
 	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
 	_Atomic uint64_t waiter;   /* application, process; 0: nobody known */
-	_Atomic uint32_t turns;	   /* times that a process began to wait, not the last one that did, and none waited; at most TURNS. TOGETHER: two have waited at once */
-	_Atomic int32_t here;	   /* if not TOGETHER: the process that waits, until it wakes; 0 */
-	_Atomic int32_t last;	   /* ... the last one that began to wait */
-	_Atomic uint64_t turn_ns;  /* ... when `turns` last counted */
+	_Atomic uint64_t seen;	   /* enum seen, process; 0 */
 };
 
 struct family {
@@ -85,6 +92,8 @@ struct family {
 static struct family *family;
 static uint64_t rest_until_ns VJ_LATER; /* this process's ports; 0: they are leased */
 static uint32_t passed_seen VJ_LATER;
+static uint32_t looks_soon VJ_LATER; /* short looks of the helper that are left, since the first client of a channel */
+static bool has_taken VJ_LATER;	     /* such a client, since the ports were leased */
 static struct {
 	bool now, before; /* at this look of the helper's, at the one before */
 } asleep VJ_LATER;
@@ -159,23 +168,42 @@ static uint64_t hash_of(const struct sockaddr_storage *a)
 	return h ? h : 1;
 }
 
-void family_listens(struct sock *s)
+static struct family_slot *slot_of(int fd)
 {
 	struct sockaddr_storage local = { 0 };
 	socklen_t len = sizeof(local);
 	uint64_t endpoint;
 
-	s->slot = NULL;
-	if (likely(!family) || sys_getsockname(s->lease_fd, (struct sockaddr *)&local, &len))
-		return;
+	if (likely(!family) || sys_getsockname(fd, (struct sockaddr *)&local, &len))
+		return NULL;
 	endpoint = hash_of(&local);
-	for (unsigned i = 0; !s->slot && i < SLOTS; i++) {
+	for (unsigned i = 0; i < SLOTS; i++) {
 		struct family_slot *slot = &family->slots[(endpoint + i) % SLOTS];
 		uint64_t has = 0;
 
 		if (atomic_compare_exchange_strong(&slot->endpoint, &has, endpoint) || has == endpoint)
-			s->slot = slot;
+			return slot;
 	}
+	return NULL;
+}
+
+static uint64_t seen_as(enum seen what, int32_t pid)
+{
+	return (uint64_t)what << 32 | (uint32_t)pid;
+}
+
+void family_listens(struct sock *s)
+{
+	s->slot = slot_of(s->lease_fd);
+	has_taken = false;
+}
+
+VJ_EARLY void family_unlistens(const struct sock *s)
+{
+	uint64_t took = seen_as(TOOK, sock.pid);
+
+	if (s->slot)
+		atomic_compare_exchange_strong(&s->slot->seen, &took, 0);
 }
 
 /* Does a thread other than @but (may be NULL) sleep by this watch? @but has woken, but still counts in set->asleep. */
@@ -239,72 +267,74 @@ static bool all_rest(bool rest)
 }
 
 /* No two processes have ever waited at once. */
-static bool slot_has_turns(const struct family_slot *slot)
+static bool may_have_turns(const struct family_slot *slot)
 {
-	return atomic_load_explicit(&slot->turns, memory_order_relaxed) != TOGETHER;
+	return atomic_load_explicit(&slot->seen, memory_order_relaxed) != seen_as(TOGETHER, 0);
 }
 
-/* A process that was killed while it waited is still in `here`; it may be a zombie. */
-static bool is_alive(int32_t pid)
+/* Is it a process other than this one, and alive? One that was killed while it waited is still recorded; it may be a zombie. */
+static bool is_another(uint64_t seen)
 {
-	return SYS_CALL2(SYS_kill, pid, 0) != -ESRCH && proc_state(pid) != 'Z';
+	int32_t pid = (int32_t)seen;
+
+	return pid && pid != sock.pid && SYS_CALL2(SYS_kill, pid, 0) != -ESRCH && proc_state(pid) != 'Z';
 }
 
-/* This process is about to wait: beside another one, or after it? Turns don't count while all clients come through the kernel (`accepted` is 0). */
+/* The other processes follow at their next look. @until_ns: when the last rest ended */
+static void rest_begin(uint64_t until_ns, uint64_t now_ns)
+{
+	uint32_t rest_s = atomic_load(&family->rest_s);
+
+	rest_s = now_ns - until_ns > max_u32(rest_s, FORGIVEN_S) * NS_PER_SEC ? REST_S : min_u32(max_u32(2 * rest_s, REST_S), REST_MAX_S);
+	if (!atomic_compare_exchange_strong(&family->rest_until_ns, &until_ns, now_ns + rest_s * NS_PER_SEC))
+		return;
+	atomic_store(&family->rest_s, rest_s);
+}
+
+/* Two processes have waited at once: if the ports rest, each ends that at its next wait. */
+static void have_no_turns(struct family_slot *slot)
+{
+	atomic_store(&slot->seen, seen_as(TOGETHER, 0));
+	atomic_store(&family->rest_s, 0);
+	if (atomic_load(&family->rest_until_ns))
+		atomic_store(&family->rest_until_ns, sys_clock_ns());
+}
+
+static void turn_begins(void)
+{
+	uint64_t until_ns = atomic_load(&family->rest_until_ns), now_ns = sys_clock_ns();
+
+	if (now_ns >= until_ns && !sock.strict)
+		rest_begin(until_ns, now_ns);
+}
+
+/* This process is about to wait: beside another one, or after it? */
 static void turn_look(struct family_slot *slot)
 {
-	int32_t here = atomic_exchange(&slot->here, sock.pid), last;
-	uint32_t was = atomic_load(&slot->turns), turns;
-	uint64_t now_ns;
+	uint64_t was = atomic_load(&slot->seen);
 
-	if (here && here != sock.pid && is_alive(here)) {
-		atomic_store(&slot->turns, TOGETHER);
+	do {
+		if (was == seen_as(TOGETHER, 0))
+			return;
+	} while (!atomic_compare_exchange_weak(&slot->seen, &was, seen_as(WAITS, sock.pid)));
+	if (!is_another(was))
 		return;
-	}
-	last = atomic_exchange(&slot->last, sock.pid);
-	if (!last || last == sock.pid || !atomic_load(&family->accepted))
-		return;
-	now_ns = sys_clock_ns();
-	turns = min_u32(was + 1, TURNS);
-	if (now_ns - atomic_exchange(&slot->turn_ns, now_ns) > FORGIVEN_S * NS_PER_SEC)
-		turns = 1; /* a restart now and then */
-	if (was != TOGETHER)
-		atomic_compare_exchange_strong(&slot->turns, &was, turns);
-}
-
-/* Unless it is TOGETHER, perhaps since a moment: that is for good. */
-static void turns_anew(struct family_slot *slot)
-{
-	uint32_t was = atomic_load(&slot->turns);
-
-	while (was != TOGETHER && !atomic_compare_exchange_strong(&slot->turns, &was, 0))
-		;
-}
-
-/* Is there a socket behind a mutex, as it seems? */
-static bool have_turns(void)
-{
-	for (const struct sock *s = sock.copied; s; s = s->next_copied)
-		if (s->slot && atomic_load_explicit(&s->slot->turns, memory_order_relaxed) == TURNS)
-			return true;
-	return false;
-}
-
-/* Was there a turn just now? Then the helper looks more often, so that clients of a process that doesn't wait are soon passed on. */
-static bool turns_begin(void)
-{
-	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
-		uint32_t turns = s->slot ? atomic_load_explicit(&s->slot->turns, memory_order_relaxed) : 0;
-
-		if (turns && turns != TOGETHER && sys_clock_ns() - atomic_load(&s->slot->turn_ns) < TURN_MS * NS_PER_MS)
-			return true;
-	}
-	return false;
+	if (was >> 32 == WAITS)
+		have_no_turns(slot);
+	else
+		turn_begins();
 }
 
 bool family_looks_again(void)
 {
-	return sock.copied && ((asleep.now && !asleep.before) || (!rest_until_ns && turns_begin()));
+	if (!sock.copied)
+		return false;
+	if (asleep.now && !asleep.before)
+		return true;
+	if (!looks_soon)
+		return false;
+	looks_soon--;
+	return true;
 }
 
 /* Rest, or end the rest, as the family's page says. @waits: this process waits, and so may end it. If vjd refuses a lease it is asked again after RETRY_S. */
@@ -322,7 +352,22 @@ static void follow(bool waits)
 		all_rest(true);
 	} else if (rest_until_ns && waits && now_ns >= rest_until_ns && !fork_server_rest()) { /* fork_server.c may have them rest for longer */
 		rest_until_ns = all_rest(false) ? 0 : now_ns + RETRY_S * NS_PER_SEC;
+		has_taken = false;
 	}
+}
+
+uint64_t family_rests_before(int fd)
+{
+	struct family_slot *slot = sock.strict ? NULL : slot_of(fd);
+	uint64_t was, until_ns;
+
+	if (!slot)
+		return 0;
+	was = atomic_load(&slot->seen);
+	if (was >> 32 == TOOK && is_another(was) && atomic_compare_exchange_strong(&slot->seen, &was, 0))
+		turn_begins();
+	until_ns = atomic_load(&family->rest_until_ns);
+	return sys_clock_ns() < until_ns ? until_ns : 0;
 }
 
 bool family_rests(void)
@@ -344,17 +389,6 @@ static void window_begin(uint64_t began_ns, uint64_t now_ns, uint32_t passed)
 	atomic_store(&family->accepted, 0);
 }
 
-/* The other processes follow at their next look. @until_ns: when the last rest ended */
-static void rest_begin(uint64_t until_ns, uint64_t now_ns)
-{
-	uint32_t rest_s = atomic_load(&family->rest_s);
-
-	rest_s = now_ns - until_ns > max_u32(rest_s, FORGIVEN_S) * NS_PER_SEC ? REST_S : min_u32(max_u32(2 * rest_s, REST_S), REST_MAX_S);
-	if (!atomic_compare_exchange_strong(&family->rest_until_ns, &until_ns, now_ns + rest_s * NS_PER_SEC))
-		return;
-	atomic_store(&family->rest_s, rest_s);
-}
-
 /* @passed clients were passed on: is it time to rest? Two processes that do this at once may miscount a little, which does no harm. */
 static void judge(uint32_t passed)
 {
@@ -370,7 +404,7 @@ static void judge(uint32_t passed)
 	passed += atomic_fetch_add(&family->passed, passed);
 	if (passed * OF_ACCEPTED < atomic_load(&family->accepted))
 		return;
-	if ((now_ns - began_ns >= SPAN_MS * NS_PER_MS && passed >= many) || (passed >= FEW && have_turns()))
+	if (now_ns - began_ns >= SPAN_MS * NS_PER_MS && passed >= many)
 		rest_begin(until_ns, now_ns);
 }
 
@@ -394,7 +428,7 @@ void family_waits(bool calm)
 			continue;
 		waits = true;
 		atomic_store_explicit(&s->slot->waiter, myself(), memory_order_relaxed);
-		if (!calm && slot_has_turns(s->slot))
+		if (!calm && may_have_turns(s->slot))
 			turn_look(s->slot);
 	}
 	if (!waits)
@@ -406,22 +440,32 @@ void family_waits(bool calm)
 void family_woke(const struct sleeper *sl)
 {
 	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
-		uint64_t who = myself();
-		int32_t me = sock.pid;
+		uint64_t who = myself(), waits = seen_as(WAITS, sock.pid);
 
 		if (!s->slot || is_waited(s, sl)) /* a process waits while any of its threads does */
 			continue;
 		if (who)
 			atomic_compare_exchange_strong_explicit(&s->slot->waiter, &who, 0, memory_order_relaxed, memory_order_relaxed);
-		if (slot_has_turns(s->slot))
-			atomic_compare_exchange_strong_explicit(&s->slot->here, &me, 0, memory_order_relaxed, memory_order_relaxed);
+		if (may_have_turns(s->slot))
+			atomic_compare_exchange_strong_explicit(&s->slot->seen, &waits, 0, memory_order_relaxed, memory_order_relaxed);
 	}
 }
 
 void family_accepted(const struct sock *s)
 {
-	if (s->slot)
-		atomic_fetch_add_explicit(&family->accepted, 1, memory_order_relaxed);
+	uint64_t nobody = 0;
+
+	if (!s->slot)
+		return;
+	atomic_fetch_add_explicit(&family->accepted, 1, memory_order_relaxed);
+	if (!may_have_turns(s->slot))
+		return;
+	atomic_compare_exchange_strong(&s->slot->seen, &nobody, seen_as(TOOK, sock.pid));
+	if (has_taken)
+		return;
+	has_taken = true;
+	looks_soon = SOON_LOOKS;
+	kick_send(&sock.helper.kick); /* it may sleep for a tick */
 }
 
 bool family_late(struct sock *s)
@@ -430,18 +474,6 @@ bool family_late(struct sock *s)
 	if (!s->slot)
 		family_listens(s);
 	return s->slot && is_asleep() && !atomic_load_explicit(&family->shared, memory_order_relaxed);
-}
-
-/* Has the program a connection open? Then it may be asleep because of that, not of a mutex. */
-static bool serves(void)
-{
-	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
-		const struct sock *s = file_sock(fd_peek(fd));
-
-		if (s && sock_is_conn(s))
-			return true;
-	}
-	return false;
 }
 
 bool family_pass(const struct sock *s, bool stops)
@@ -455,8 +487,6 @@ bool family_pass(const struct sock *s, bool stops)
 	/* each record is used once: the waiter writes it again when it sleeps again, unless it was killed */
 	if (!atomic_compare_exchange_strong(&s->slot->waiter, &who, 0))
 		return false;
-	if (!stops && slot_has_turns(s->slot) && serves())
-		turns_anew(s->slot);
 	deed_offer_to(sock.vj, s->listener, stops ? DEED_OFFER_STOPS : DEED_OFFER, (uint32_t)(who >> 32), (int32_t)who);
 	return true;
 }

@@ -23,8 +23,12 @@ void family_starts(bool becomes, char *const envp[]);
 void family_start_failed(void);
 /* This process has started programs without the library, and not called accept(). */
 bool family_is_blind(void);
+/* Before the port is leased: when to ask again, as the family's ports rest until then; 0: now */
+uint64_t family_rests_before(int fd);
 /* The port is leased. */
 void family_listens(struct sock *s);
+/* ... and no more, by this process. */
+void family_unlistens(const struct sock *s);
 /* If there are `sock.copied`: a thread is about to sleep (@calm: in a calm set, in which it may sleep again without this call) */
 void family_waits(bool calm);
 /* ... and has woken: @sl, which is still linked */

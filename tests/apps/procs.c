@@ -486,7 +486,7 @@ static void part_busy(void)
 
 /* ---- workers that wait by turns ---------------------------------------------------------------------------------- */
 
-enum { BY_TURNS = 4, MUTEX_CLIENTS = 100, MUTEX_FIRST = 15, MUTEX_ROW = 20 };
+enum { BY_TURNS = 4, MUTEX_CLIENTS = 100, MUTEX_FIRST = 5, MUTEX_ROW = 20 };
 static int mutex_fd;
 
 static void mutex_set(short type)
