@@ -245,9 +245,9 @@ static void control_retry(struct vj *vj)
 
 bool control_poll(struct vj *vj)
 {
-	bool any = false;
+	bool spared = vj->silent && vj->ctl_next_ns, any = false;
 	struct ctl_msg msg;
-	int fds[CTL_FDS_MAX], n;
+	int fds[CTL_FDS_MAX], n = 0;
 
 	if (!vj->ctl) {
 		if (vj->now_ns >= vj->ctl_next_ns)
@@ -256,7 +256,8 @@ bool control_poll(struct vj *vj)
 	}
 	vj->ctl_next_ns = vj->now_ns + HEAR_NS;
 	link_settle_next(vj);
-	while ((n = ctl_client_event(vj->ctl, &msg, fds)) > 0) {
+	spared = spared && ctl_client_is_idle(vj->ctl);
+	while (!spared && (n = ctl_client_event(vj->ctl, &msg, fds)) > 0) {
 		control_event(vj, &msg, fds);
 		any = true;
 		if (!vj->ctl) /* lost while answering */
@@ -269,12 +270,6 @@ bool control_poll(struct vj *vj)
 	if (unlikely(vj->ctl_pause.s) && vj->ctl && vj->now_ns >= vj->ctl_pause.until_ns)
 		control_restate(vj, false);
 	return any;
-}
-
-void control_silent(struct vj *vj)
-{
-	if (vj->ctl && vj->ctl_next_ns && !vj->link_cnt && !vj->ctl_pause.s && !vj->offered.again)
-		vj->ctl_next_ns = max_u64(vj->ctl_next_ns, vj->now_ns + HEAR_NS);
 }
 
 int control_done(struct vj *vj, int err)

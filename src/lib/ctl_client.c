@@ -398,6 +398,11 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 	}
 }
 
+bool ctl_client_is_idle(const struct ctl_client *client)
+{
+	return client->event_first >= client->event_cnt && client->unsaid_cnt == 0 && client->dead == 0;
+}
+
 void ctl_client_close(struct ctl_client *client)
 {
 	if (client == NULL)

@@ -131,6 +131,9 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 		     int ret_fds[static CTL_FDS_MAX]);
 
+/** ctl_client_is_idle() - Is there nothing for ctl_client_event() to do unless ctl_client_fd() is readable? No system call. */
+bool ctl_client_is_idle(const struct ctl_client *client);
+
 /* The requests, wrapped. Each returns as ctl_client_call(). */
 
 /**

@@ -487,7 +487,7 @@ void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest)
 	}
 }
 
-void deed_poll(struct vj *vj)
+void deed_poll(struct vj *vj, bool spared)
 {
 	struct deeds *ds = vj->deeds;
 	struct epoll_event ev;
@@ -495,7 +495,7 @@ void deed_poll(struct vj *vj)
 	if (!ds || ds->set_fd < 0)
 		return;
 	/* one at a time: a deed that goes takes its event along */
-	while (sys_epoll_pwait(ds->set_fd, &ev, 1, 0, NULL) == 1) {
+	while (!spared && sys_epoll_pwait(ds->set_fd, &ev, 1, 0, NULL) == 1) {
 		if (ev.data.ptr)
 			deed_event(vj, ev.data.ptr);
 		else

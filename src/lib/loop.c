@@ -64,6 +64,7 @@ bool vj_process(struct vj *vj)
 		move_poll(vj);
 	if (vj->dirty)
 		link_publish_dirty(vj);
+	vj->silent = false;
 	link_reap(vj);
 	if (unlikely(vj->capture != NULL) && vj->now_ns - vj->capture_flushed_ns >= CAPTURE_FLUSH_NS) {
 		vj->capture_flushed_ns = vj->now_ns;
@@ -195,9 +196,12 @@ void vj_disarm(struct vj *vj)
 	if (!disarm(vj))
 		return;
 	rang = bell_set_wait(vj->bell_fd, 0); /* takes the rings seen off the edge-triggered set */
+	vj->silent = rang >= 0 && !(rang & BELL_UNTAGGED) && !deed_any(vj);
+	if (vj->silent)
+		return;
 	if (vj->deeds)
 		vj->move_ns = 0;
-	if (vj->ctl && (deed_any(vj) || (rang & BELL_UNTAGGED)))
+	if (vj->ctl)
 		vj->ctl_next_ns = 0;
 }
 
@@ -205,8 +209,8 @@ void vj_disarm_unrung(struct vj *vj)
 {
 	if (deed_any(vj)) /* they have times of their own, and wait for what other descriptors and vjd bring */
 		vj_disarm(vj);
-	else if (disarm(vj))
-		control_silent(vj);
+	else
+		vj->silent = disarm(vj);
 }
 
 bool vj_link_is_new(const struct vj *vj)

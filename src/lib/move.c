@@ -575,6 +575,7 @@ void move_input(struct vj_link *link, const uint8_t *data, uint32_t len)
 
 void move_poll(struct vj *vj)
 {
+	bool spared = vj->silent && vj->move_ns;
 	struct moves *m = vj->moves;
 
 	vj->move_ns = UINT64_MAX;
@@ -584,7 +585,7 @@ void move_poll(struct vj *vj)
 		if (m->sayings)
 			vj->move_ns = vj->now_ns + RETRY_MS * UINT64_C(1000000);
 	}
-	deed_poll(vj);
+	deed_poll(vj, spared);
 	if (vj->leaving)
 		vj->move_ns = min_u64(vj->move_ns, vj->leaving_ns);
 	stopped_poll(vj);

@@ -131,7 +131,8 @@ bool deed_is_leaving(const struct vj *vj, struct tcp_id id);
 void deed_postpone(struct vj *vj, struct tcp_id id);
 /* A crate has come by vjd: a connection to keep for its claimers, to accept, or to requeue. Takes ownership of @crate. */
 void deed_keep(struct vj *vj, int crate);
-void deed_poll(struct vj *vj);
+/* @spared: nothing has come by deed_fd() */
+void deed_poll(struct vj *vj, bool spared);
 /* Is there any connection with a token? */
 bool deed_any(const struct vj *vj);
 bool deed_busy(const struct vj *vj);

@@ -157,6 +157,7 @@ struct vj {
 	unsigned raw_cnt;
 	bool armed;
 	bool link_new; /* since vj_arm(): nobody asks its peer to ring */
+	bool silent;   /* a sleep is over in which vjd and other processes would have rung, and did not: one look for what they say can be spared */
 	bool crowded;  /* when frames were last taken: stack_is_crowded() */
 
 	uint64_t now_ns;      /* see clock_refresh() */
@@ -273,8 +274,6 @@ int control_begin(struct vj *vj);
 void control_again(struct vj *vj);
 /* Hear what vjd says; look for it again when it is away. Return: true if anything came. */
 bool control_poll(struct vj *vj);
-/* A sleep is over in which vjd would have rung, and did not: nothing waits in its socket, so a busy program need not look there for a while. */
-void control_silent(struct vj *vj);
 /* To be called with the result of every ctl_client_*() request; passes it on. -ENOTCONN: vjd is gone, vj->ctl is NULL now. */
 int control_done(struct vj *vj, int err);
 

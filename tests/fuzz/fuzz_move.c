@@ -135,9 +135,10 @@ void stopped_poll(struct vj *vj)
 	(void)vj;
 }
 
-void deed_poll(struct vj *vj)
+void deed_poll(struct vj *vj, bool spared)
 {
 	(void)vj;
+	(void)spared;
 }
 
 bool deed_busy(const struct vj *vj)
