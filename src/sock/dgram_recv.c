@@ -20,7 +20,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-enum { LOOPBACK_IFINDEX = 1 };
+enum { LOOPBACK_IFINDEX = 1, ROW_OF_CHANNELS = 4 };
 
 /* @segment: bytes of each of several datagrams in one, UDP_GRO; 0: it is one */
 static void cmsg_fill(const struct sock *s, struct msghdr *msg, const struct sockaddr_storage *to, int segment)
@@ -144,8 +144,11 @@ static void note_taken(struct dgram *d, bool kernel, bool peek)
 	d->from_channel = !kernel;
 }
 
-/* What there is now. Who has looked at one (MSG_PEEK) gets that one next, whatever else has come. Return: as recvmsg(). */
-static long take(struct sock *s, struct msghdr *msg, int flags, bool plain)
+/*
+ * What there is now, on channels alone where the kernel is @spared. Who has looked at one (MSG_PEEK) gets that one next, whatever else has come.
+ * Return: as recvmsg().
+ */
+static long take(struct sock *s, struct msghdr *msg, int flags, bool plain, bool spared)
 {
 	struct dgram *d = s->dgram;
 	bool peek = (flags & MSG_PEEK) != 0, kernel = dgram_kernel_first(d);
@@ -155,7 +158,7 @@ static long take(struct sock *s, struct msghdr *msg, int flags, bool plain)
 		return r;
 	r = -EAGAIN;
 	for (int side = 0; side < 2; side++, kernel = !kernel) {
-		if (kernel && unlikely(d->yields)) /* until all has come that went before what is there */
+		if (kernel && (unlikely(d->yields) || (side && spared))) /* the former: until all has come that went before what is there */
 			continue;
 		if (kernel) {
 			int err = side ? 0 : dgram_error(s); /* channel_recv() tells it by itself */
@@ -175,6 +178,12 @@ static long take(struct sock *s, struct msghdr *msg, int flags, bool plain)
 	}
 	d->peeked = peek && r >= 0;
 	return r;
+}
+
+/* Whoever is about to sleep until one comes, on the kernel's socket as well, needn't ask that first, if the last ones came over channels. */
+static bool spares_kernel(const struct dgram *d, const struct blocking *b)
+{
+	return !b->kernel_ready && !b->timeout_ns && !d->from_kernel && d->in_row >= ROW_OF_CHANNELS;
 }
 
 /* May it wait in the kernel's own call? Not to be asked before who has a time-out has waited for some of it in another way. */
@@ -260,7 +269,7 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plai
 				break;
 			continue;
 		}
-		r = take(s, msg, flags, plain);
+		r = take(s, msg, flags, plain, waits && spares_kernel(d, &b));
 		if (r != -EAGAIN)
 			break;
 		if (!waits)
