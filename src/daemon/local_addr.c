@@ -35,6 +35,13 @@ static struct ip_addr name_addr(const union name *name)
 		       : ip_addr_from_v6(&name->in6.sin6_addr);
 }
 
+/* Unless it has a source, IPv4's socket is given the first of a network's addresses for what goes to any of them. */
+static bool bind_v4(int fd, union name name)
+{
+	name.in.sin_port = 0;
+	return bind(fd, &name.sa, sizeof(name.in)) == 0;
+}
+
 bool local_addr(const struct ip_addr *addr)
 {
 	union name to, from = { 0 };
@@ -45,7 +52,8 @@ bool local_addr(const struct ip_addr *addr)
 
 	if (fd < 0)
 		return false;
-	if (connect(fd, &to.sa, to_bytes) == 0 && getsockname(fd, &from.sa, &from_bytes) == 0) {
+	if ((!ip_addr_is_v4(addr) || bind_v4(fd, to)) && connect(fd, &to.sa, to_bytes) == 0 &&
+	    getsockname(fd, &from.sa, &from_bytes) == 0) {
 		source = name_addr(&from);
 		local = ip_addr_eq(&source, addr);
 	}

@@ -7,9 +7,9 @@
 /**
  * local_addr() - Is this one of this host's addresses, in this process's network namespace?
  *
- * Asks the kernel's routing: what is sent to a local address has that address as its source. A bind
- * would succeed for foreign addresses too where net.ipv4.ip_nonlocal_bind is set. Four system
- * calls, nothing is sent. Link-local IPv6 needs a scope that an endpoint doesn't carry: false.
+ * Asks the kernel's routing: what is sent to a local address has that address as its source, if it may choose, and IPv4 refuses
+ * to send from one that isn't local. A bind alone would succeed for foreign addresses too where net.ipv4.ip_nonlocal_bind is
+ * set. Five system calls, nothing is sent. Link-local IPv6 needs a scope that an endpoint doesn't carry: false.
  */
 bool local_addr(const struct ip_addr *addr);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Socket addresses of the program to endpoints and back. IPv4-mapped IPv6 becomes IPv4: one endpoint, one form. */
+#include "channel/sys.h"
 #include "lib/link.h"
+#include "lib/own_fd.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -66,13 +68,41 @@ void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa
 	}
 }
 
-struct ip_addr addr_source_for(const struct vj_link *link, const struct ip_addr *remote)
+static struct ip_addr kernel_source(const struct ip_addr *remote)
+{
+	struct endpoint ep = { .addr = *remote, .port = 9 };
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	int fd = OWN_FD_MAKE(sys_socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+
+	addr_to_sockaddr(&ep, &sa);
+	if (fd < 0 || sys_connect(fd, (struct sockaddr *)&sa, sizeof(struct sockaddr_in)) || sys_getsockname(fd, (struct sockaddr *)&sa, &len) ||
+	    addr_from_sockaddr((struct sockaddr *)&sa, len, &ep))
+		ep.addr = *remote;
+	own_fd_close(fd);
+	return ep.addr;
+}
+
+/* What is sent to one IPv4 address of this host may leave from another, the first of its network: the kernel knows, and is asked again after a while. */
+static struct ip_addr own_source(struct vj *vj, const struct ip_addr *remote)
+{
+	uint64_t now_ns = lib_clock_ns();
+
+	if (now_ns >= vj->source.until_ns || !ip_addr_eq(&vj->source.remote, remote)) {
+		vj->source.remote = *remote;
+		vj->source.addr = kernel_source(remote);
+		vj->source.until_ns = now_ns + 100 * NS_PER_MS;
+	}
+	return vj->source.addr;
+}
+
+struct ip_addr addr_source_for(struct vj *vj, const struct vj_link *link, const struct ip_addr *remote)
 {
 	struct ip_addr source;
 
 	if (link->kind->leads_to(link, remote, &source) != IFLINK_NO_WAY)
 		return source;
-	if (ip_addr_is_v4(remote) && ip_addr_is_loopback(remote))
-		return ip_addr_from_v4(be32(0x7f000001));
-	return *remote;
+	if (!ip_addr_is_v4(remote))
+		return *remote;
+	return ip_addr_is_loopback(remote) ? ip_addr_from_v4(be32(0x7f000001)) : own_source(vj, remote);
 }

@@ -208,7 +208,7 @@ int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 	if (local && unlikely(!may_begin_at(vj, link, &from)))
 		return -EPERM;
 	if (ip_addr_is_any(&from.addr))
-		from.addr = addr_source_for(link, &to.addr);
+		from.addr = addr_source_for(vj, link, &to.addr);
 	stack_now(vj->stack, lib_clock_ns() / 1000);
 	begin_options_of(opts, cnt, &begin);
 	err = connect_from(vj, link, &from, &to, &begin, early, cookie, &id);

@@ -179,6 +179,10 @@ struct vj {
 	struct lease *leases;
 	unsigned lease_room;
 	struct route routes[ROUTE_CNT];
+	struct {
+		struct ip_addr remote, addr;
+		uint64_t until_ns;
+	} source; /* of what was last sent to an address of this host, of addr_source_for() */
 	struct offered offered;
 	unsigned ifl_cnt; /* links to interfaces */
 	uint32_t flow; /* of the next connection */
@@ -214,7 +218,7 @@ int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint
 int addr_of_peer(const struct sockaddr *sa, socklen_t len, const struct ip_addr *from, struct endpoint *ret_ep);
 void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa);
 /* The source that the kernel would choose for a destination that @link leads to. */
-struct ip_addr addr_source_for(const struct vj_link *link, const struct ip_addr *remote);
+struct ip_addr addr_source_for(struct vj *vj, const struct vj_link *link, const struct ip_addr *remote);
 
 /* ---- link.c */
 /* Takes the descriptors in any case. Return: 0; -ENOMEM, -EMFILE, -EINVAL (area isn't what the message says). */

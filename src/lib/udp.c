@@ -149,7 +149,7 @@ static int udp_route(struct vj *vj, struct vj_udp u, const struct sockaddr *remo
 	err = route_find(vj, CTL_PROTO_UDP, ret_to, lease->local.port, &link);
 	if (err)
 		return err;
-	*ret_from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(link, &ret_to->addr) : lease->local.addr;
+	*ret_from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(vj, link, &ret_to->addr) : lease->local.addr;
 	*ret_link = link->stack_id;
 	return 0;
 }
