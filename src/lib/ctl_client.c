@@ -163,22 +163,16 @@ static bool lost_fds(struct ctl_client *client, const struct ctl_packet *p, size
 	return true;
 }
 
-/*
- * One packet, without waiting. Return: 1; 0: none there; negative errno, and the client is dead.
- */
-static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg,
-		    int ret_fds[static CTL_FDS_MAX])
+static int recv_in(struct ctl_client *client, const struct own_fd_room *room, struct ctl_msg *ret_msg, int ret_fds[static CTL_FDS_MAX])
 {
 	int fds[CTL_PACKET_FDS_ROOM];
 	enum ctl_refusal verdict;
 	struct ctl_packet p;
-	struct own_fd_room room;
 	bool was_reset = false;
 	unsigned fd_cnt;
 	long n;
 
 	fds_none(ret_fds);
-	own_fd_begin(&room);
 	for (;;) {
 		ctl_packet_recv(&p);
 		n = sys_recvmsg(client->fd, &p.hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -188,21 +182,34 @@ static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg,
 		else if (n != -EINTR)
 			break;
 	}
-	own_fd_end(&room);
 	if (n == -EAGAIN)
 		return 0;
 	if (n <= 0)
 		return die(client, -ENOTCONN);
 	verdict = ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt);
 	if (verdict != CTL_REFUSAL_NONE && lost_fds(client, &p, (size_t)n, fds, fd_cnt, ret_msg))
-		return client->fds_lost ? 1 : recv_msg(client, ret_msg, ret_fds);
+		return client->fds_lost ? 1 : recv_in(client, room, ret_msg, ret_fds);
 	if (verdict != CTL_REFUSAL_NONE || !fds_good(ret_msg, fds, fd_cnt)) {
 		fds_close(fds, fd_cnt);
 		return die(client, -EPROTO);
 	}
 	for (unsigned i = 0; i < fd_cnt; i++)
-		ret_fds[i] = own_fd(fds[i]);
+		ret_fds[i] = own_fd_in(room, fds[i]);
 	return 1;
+}
+
+/*
+ * One packet, without waiting. Return: 1; 0: none there; negative errno, and the client is dead.
+ */
+static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_fds[static CTL_FDS_MAX])
+{
+	struct own_fd_room room;
+	int r;
+
+	own_fd_begin(&room);
+	r = recv_in(client, &room, ret_msg, ret_fds);
+	own_fd_end(&room);
+	return r;
 }
 
 static int event_keep(struct ctl_client *client, const struct ctl_msg *msg,

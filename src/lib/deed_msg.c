@@ -70,17 +70,17 @@ static int recv_one(int fd, unsigned kinds, int flags, struct deed_msg *ret_msg,
 
 	own_fd_begin(&room);
 	n = sys_recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | flags);
+	if (n >= 0 && hdr.msg_controllen >= CMSG_LEN(sizeof(int)) && control.head.cmsg_type == SCM_RIGHTS) {
+		cnt = min_u32((unsigned)((control.head.cmsg_len - CMSG_LEN(0)) / sizeof(int)), DEED_FDS);
+		memcpy(fds, CMSG_DATA(&control.head), cnt * sizeof(int));
+	}
+	for (unsigned i = 0; i < cnt; i++)
+		fds[i] = own_fd_in(&room, fds[i]);
 	own_fd_end(&room);
 	if (n == -EAGAIN || n == -EINTR)
 		return (int)n;
 	if (n < 0 || (n == 0 && !hdr.msg_controllen))
 		return -EPIPE;
-	if (hdr.msg_controllen >= CMSG_LEN(sizeof(int)) && control.head.cmsg_type == SCM_RIGHTS) {
-		cnt = min_u32((unsigned)((control.head.cmsg_len - CMSG_LEN(0)) / sizeof(int)), DEED_FDS);
-		memcpy(fds, CMSG_DATA(&control.head), cnt * sizeof(int));
-	}
-	for (unsigned i = 0; i < cnt; i++)
-		fds[i] = own_fd(fds[i]);
 	if (n == sizeof(*ret_msg) && ret_msg->magic == DEED_MAGIC && ret_msg->kind < DEED_KIND_CNT &&
 	    (kinds >> ret_msg->kind & 1) && cnt == deed_msg_fd_cnt(ret_msg->kind)) {
 		memcpy(ret_fds, fds, cnt * sizeof(int));

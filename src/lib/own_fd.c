@@ -60,16 +60,13 @@ static int first_number(const struct own_fd_room *room)
 	return room->soft > 2 * ROOM ? (int)room->soft - ROOM : ROOM;
 }
 
-int own_fd(int fd)
+int own_fd_in(const struct own_fd_room *room, int fd)
 {
-	struct own_fd_room room;
 	int high;
 
 	if (fd < 0 || own_fd_anywhere)
 		return fd;
-	own_fd_begin(&room);
-	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, first_number(&room));
-	own_fd_end(&room);
+	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, first_number(room));
 	if (high < 0)
 		high = fd; /* where it is, it is good as well */
 	else
@@ -78,6 +75,18 @@ int own_fd(int fd)
 	if (own_fd_hook)
 		own_fd_hook(high, true);
 	return high;
+}
+
+int own_fd(int fd)
+{
+	struct own_fd_room room;
+
+	if (fd < 0 || own_fd_anywhere)
+		return fd;
+	own_fd_begin(&room);
+	fd = own_fd_in(&room, fd);
+	own_fd_end(&room);
+	return fd;
 }
 
 void own_fd_first(void)

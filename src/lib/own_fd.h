@@ -62,6 +62,8 @@ struct own_fd_room {
  * as many of this user's are under way
  */
 void own_fd_begin(struct own_fd_room *ret_room);
+/** own_fd_in() - own_fd() between the two, which asks for the limit once for all of it */
+int own_fd_in(const struct own_fd_room *room, int fd);
 /** own_fd_end() - The limit as it was */
 void own_fd_end(const struct own_fd_room *room);
 
@@ -79,9 +81,9 @@ int own_fd_write(int fd, const void *buf, size_t bytes, uint64_t off);
 		struct own_fd_room room_;        \
 		int fd_;                         \
 		own_fd_begin(&room_);            \
-		fd_ = (make);                    \
+		fd_ = own_fd_in(&room_, (make)); \
 		own_fd_end(&room_);              \
-		own_fd(fd_);                     \
+		fd_;                             \
 	})
 
 #endif

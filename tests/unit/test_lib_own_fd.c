@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Memory for others that the library fills, in a program whose files may not be large */
+/* The library's descriptors in a program that has used up its own, and memory for others that it fills, where files may not be large */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include "lib/own_fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -80,6 +81,54 @@ static int keeps_limit(void)
 	return err != 0 ? err : getrlimit(RLIMIT_FSIZE, &lim) == 0 && lim.rlim_cur == LIMIT && lim.rlim_max > LIMIT ? 0 : 98;
 }
 
+enum { FEW = 64, SELECT_FDS = 1024 };
+
+/* How many there are that the program could not have made: it may have been left some */
+static int beyond(void)
+{
+	int cnt = 0;
+
+	for (int fd = FEW; fd < SELECT_FDS; fd++)
+		cnt += fcntl(fd, F_GETFD) >= 0;
+	return cnt;
+}
+
+/* Beyond the program's numbers, and its limit is as it was. Return: 0; which of these isn't so */
+static int makes_beyond(void)
+{
+	struct rlimit lim = { 0 };
+	int left = beyond(), own;
+
+	while (dup(0) >= 0)
+		;
+	own = OWN_FD_MAKE(memfd_create("test", MFD_CLOEXEC));
+	if (own < SELECT_FDS)
+		return 1;
+	if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur != FEW)
+		return 2;
+	if (beyond() != left) /* where it was made it is no more */
+		return 3;
+	return dup(0) < 0 && errno == EMFILE ? 0 : 4;
+}
+
+static void test_used_up(void **state)
+{
+	struct rlimit lim;
+	int status = 0;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	if (lim.rlim_max < 2 * SELECT_FDS)
+		skip();
+	lim.rlim_cur = FEW;
+	pid = fork();
+	if (pid == 0)
+		_exit(setrlimit(RLIMIT_NOFILE, &lim) == 0 ? makes_beyond() : 99);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_limits(void **state)
 {
 	struct rlimit lim; /* whoever runs this may have one himself */
@@ -96,6 +145,7 @@ static void test_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_used_up),
 		cmocka_unit_test(test_limits),
 	};
 
