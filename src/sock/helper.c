@@ -400,13 +400,24 @@ static bool lead(bool away, bool *ret_late, uint64_t *ret_seen)
 	return sleep_deep(ret_late, ret_seen);
 }
 
-static void begin(void)
+/*
+ * The first tick is without the lock, which the program's thread has: to wait for it is two switches, and the program may be over before the tick is.
+ * But a process that shares a listener has short ones at first (tick()). Return: has it been?
+ */
+static bool begin(bool shares)
 {
+	const struct timespec length = { .tv_nsec = TICK_MS * (long)NS_PER_MS };
+
 	sock.helper.tid = (int)SYS_CALL0(SYS_gettid);
 	atomic_store(&sock.helper.begun, true);
 	SYS_CALL5(SYS_prctl, PR_SET_NAME, "vj-helper", 0, 0, 0);
-	lock_take();
-	recall_try();
+	if (shares) {
+		lock_take();
+		return false;
+	}
+	nap(sock.helper.deed_fd, -1, &length);
+	nap_end();
+	return true;
 }
 
 static void end(void)
@@ -423,12 +434,10 @@ static void *helper_main(void *arg)
 	bool away = false, late = false;
 	unsigned few;
 
-	(void)arg;
-	begin();
-	while (goes_on()) {
+	for (bool over = begin(arg != NULL); goes_on(); over = false) {
 		if (away)
 			ctx_process(); /* what rang */
-		else if (!late)
+		else if (!late && !over)
 			tick();
 		if (!goes_on())
 			break;
@@ -452,6 +461,7 @@ static void *helper_main(void *arg)
 			continue;
 		}
 		if (is_calm()) {
+			recall_try();
 			sleep_calm();
 			away = late = false;
 			seen = sock.calls;
@@ -500,7 +510,7 @@ static int thread_start(void)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all); /* signals are the program's */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&thread, &attr, helper_main, NULL);
+	err = pthread_create(&thread, &attr, helper_main, sock.copied);
 	atomic_store_explicit(&ker_helper_only, only, memory_order_relaxed); /* pthread_create() is this library's, and takes it for the program's */
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
@@ -523,6 +533,7 @@ int helper_start(void)
 	sock.helper.timer_ns = TIME_NEVER;
 	sock.helper.seldom = sock.helper.on_bell = false;
 	sock.helper.dues = 0;
+	sock.helper.deed_fd = deed_fd(sock.vj);
 	sock.helper.sleeper = (struct sleeper){ .kick = &sock.helper.kick };
 	state_set(HELPER_TICK);
 	atomic_store(&sock.helper.begun, false);

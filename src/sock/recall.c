@@ -47,6 +47,7 @@ enum { OWN_STACK = 512, WAY_STACK = 1024 }; /* bytes: for on_recall(), beside th
 
 static struct kernel_action libcs VJ_LATER;
 static bool installed VJ_LATER;
+static bool tried VJ_LATER; /* by this helper */
 static bool works VJ_LATER; /* no signal has failed to be sent so far */
 static bool misses VJ_LATER; /* a thread was signalled, and the signal may have had no effect */
 static size_t handler_bytes VJ_LATER; /* of stack, for one run of the handler */
@@ -128,6 +129,7 @@ void recall_install(void)
 {
 	struct kernel_action ours = { (uintptr_t)on_recall, SA_SIGINFO | SA_ONSTACK | SA_RESTART | WITH_RESTORER, (uintptr_t)restorer, 0 }, before;
 
+	tried = works = false;
 	handler_bytes = getauxval(AT_MINSIGSTKSZ) + OWN_STACK;
 	if (SYS_CALL4(SYS_rt_sigaction, SIG_RECALL, NULL, &before, SYS_SIGSET_BYTES) < 0)
 		return;
@@ -195,6 +197,9 @@ static bool send_to(int thread_id)
 
 void recall_try(void)
 {
+	if (tried)
+		return;
+	tried = true;
 	works = installed && hears() && send_to(sock.helper.tid);
 }
 

@@ -22,7 +22,7 @@ struct recall {
 /* The helper has begun: install our handler in front of libc's. */
 void recall_install(void);
 void recall_thread_changed(void); /* this thread's signal mask, other than by libc, or its alternate signal stack */
-/* The helper, before it is CALM: send the signal to itself, to learn whether that works */
+/* The helper, before it is CALM: send the signal to itself, the first time, to learn whether that works */
 void recall_try(void);
 /* Lock held, in these three. May the thread block in the kernel's call for its socket? There is no channel, and the first one will recall it. */
 bool recall_may(void);
