@@ -52,12 +52,14 @@ enum {
 	SPIN_US_MAX = 1000000,
 	EVENT_BATCH = 16,
 	LOCK_TRIES = 16, /* a fifth of a microsecond each */
+	SPIN_AFTER = 8,	 /* sleeps: once in vain is a twentieth of the run time of a brief program, whose peers have to wake first */
 };
 
 struct sock_layer sock VJ_LATER = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.helper = { .kick.fd = -1, .timer_fd = -1 },
 	.placeholder = { -1, -1 },
+	.spin_skip = SPIN_AFTER,
 };
 
 __thread bool sock_inside;

@@ -118,7 +118,7 @@ struct sock_layer {
 
 	uint64_t spin_ns; /* 0: never */
 	_Atomic bool alone; /* this process has one processor, or it isn't known: lib/wait.h; read without the lock by threads that wait for the lock */
-	uint32_t spin_credit, spin_skip; /* 0 at first: four spins in vain would be a fifth of the run time of a brief program */
+	uint32_t spin_credit, spin_skip; /* no credit at first: four spins in vain would be a fifth of the run time of a brief program */
 
 	struct {
 		enum helper_state state;
