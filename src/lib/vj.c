@@ -118,11 +118,8 @@ static void options_apply(struct vj *vj, const struct vj_options *o)
 	vj->log = o->log;
 	vj->log_arg = o->log_arg;
 	if (o->socket_path)
-		snprintf(vj->socket_path, sizeof(vj->socket_path), "%s", o->socket_path);
-	snprintf(vj->name, sizeof(vj->name), "%s", o->name && o->name[0] ? o->name : program_invocation_short_name);
-	for (char *c = vj->name; *c; c++) /* vjd takes printable ASCII only */
-		if (*c < ' ' || *c > '~')
-			*c = '?';
+		memcpy(vj->socket_path, o->socket_path, strlen(o->socket_path) + 1); /* options_check() */
+	ctl_name_set(vj->name, o->name && o->name[0] ? o->name : program_invocation_short_name);
 	vj->alone = cpu_cnt() == 1;
 	if (spin_us > 0 && (!vj->alone || sysconf(_SC_NPROCESSORS_ONLN) > 1)) /* the latter reads a file */
 		vj->spin_ns = (uint64_t)spin_us * 1000;

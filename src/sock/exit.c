@@ -119,7 +119,7 @@ static void signals_off(void)
 			  SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS) | SIGNAL_BIT(SIGABRT));
 
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, &mask, NULL, SYS_SIGSET_BYTES);
-	if (!helper_is_only())
+	if (!ker_is_alone() && !helper_is_only())
 		atomic_store_explicit(&ignored, signals_change(ENDING, SIG_DFL, SIG_IGN), memory_order_relaxed);
 }
 
