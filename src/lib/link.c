@@ -229,6 +229,7 @@ void link_give_back(struct vj_link *link)
 		return;
 	vj_channel_rx_free(link->ch, link->freed, link->freed_cnt);
 	link->freed_cnt = 0;
+	link->freed_max += link->freed_max < link->freed_most;
 }
 
 void link_rx_free(void *drv, const struct link_frame *frame)
@@ -470,8 +471,12 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 	link->channel_id = msg->id;
 	link->raw = msg->proto == CTL_PROTO_RAW;
 	memcpy(link->fds, fds, sizeof(link->fds));
-	/* A sixteenth of the pool can wait: with all that the stack may hold, the peer still has nearly half. */
-	link->freed_max = min_u32(max_u32(area_start_frames(&msg->params) / 16, 1), LINK_BATCH);
+	/*
+	 * A sixteenth of the pool can wait: with all that the stack may hold, the peer still has nearly half. But not at first, when each frame that is back
+	 * late is another page, which nobody has touched, for the peer's next one.
+	 */
+	link->freed_max = 1;
+	link->freed_most = min_u32(max_u32(area_start_frames(&msg->params) / 16, 1), LINK_BATCH);
 	err = links_grow(vj);
 	if (!err)
 		err = link_attach(link, msg);

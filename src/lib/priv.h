@@ -69,7 +69,8 @@ struct vj_link {
 	unsigned unseen;	 /* frames queued, not published; not 0: on vj->dirty */
 	unsigned unawaited;	 /* of them, such as nobody waits for */
 	struct vj_link *dirty_next;
-	unsigned freed_cnt, freed_max, spare_cnt, spare_next;
+	unsigned freed_cnt, freed_max, freed_most; /* so many frames wait to be given back; how many do now, and in the end */
+	unsigned spare_cnt, spare_next;
 	struct copy_way copy_way; /* into frames to send in */
 	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
 	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
