@@ -40,9 +40,9 @@ static void control_lost(struct vj *vj, int err)
 	vj->ctl_next_ns = vj->ctl_pause.until_ns;
 }
 
-int control_dial(struct vj *vj, int timeout_ms)
+int control_dial(struct vj *vj, int timeout_ms, const struct ctl_meanwhile *meanwhile)
 {
-	return ctl_client_open_within(vj->socket_path[0] ? vj->socket_path : NULL, vj->name, 0, timeout_ms, &vj->ctl, NULL);
+	return ctl_client_open_within(vj->socket_path[0] ? vj->socket_path : NULL, vj->name, 0, timeout_ms, meanwhile, &vj->ctl, NULL);
 }
 
 int control_begin(struct vj *vj)
@@ -222,7 +222,7 @@ static void control_retry(struct vj *vj)
 {
 	int patience_ms = vj->ctl_pause.s > RETRY_S ? pause_patience_ms(&vj->ctl_pause, CTL_CLIENT_TIMEOUT_MS) : CTL_CLIENT_TIMEOUT_MS;
 	uint64_t run = vj->ctl_run;
-	int err = control_dial(vj, patience_ms);
+	int err = control_dial(vj, patience_ms, NULL);
 
 	if (!err) {
 		err = control_begin(vj);

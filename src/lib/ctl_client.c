@@ -370,6 +370,10 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 			unsaid_keep(client, req->lease.id);
 		return r;
 	}
+	if (unlikely(client->meanwhile != NULL)) {
+		client->meanwhile->run(client->meanwhile->arg);
+		client->meanwhile = NULL;
+	}
 	r = await(client, req->seq, deadline_ns, ret_reply, ret_fds);
 	client->owed += r == -ETIMEDOUT;
 	if (r == -ETIMEDOUT && req->type != CTL_INTERFACE)

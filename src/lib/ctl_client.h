@@ -46,12 +46,19 @@ struct ctl_client_failure {
 int ctl_client_open(const char *path, const char *name, uint32_t flags,
 		    struct ctl_client **ret_client);
 
+/** What the caller has to do anyway: done once, after HELLO was sent, and before the answer is waited for */
+struct ctl_meanwhile {
+	void (*run)(void *arg);
+	void *arg;
+};
+
 /**
  * ctl_client_open_within() - ctl_client_open() that waits for @timeout_ms at most at each path; later calls wait as after that
+ * @meanwhile:   Has run on success; on an error it may have, or not. NULL: nothing
  * @ret_failure: What went wrong, "" on success; NULL allowed
  */
-int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client,
-			   struct ctl_client_failure *ret_failure);
+int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, const struct ctl_meanwhile *meanwhile,
+			   struct ctl_client **ret_client, struct ctl_client_failure *ret_failure);
 
 /**
  * ctl_client_look() - Is there a vjd for a program of this user, and where? vjd stays for one at least as long as it does after its start

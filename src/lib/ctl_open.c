@@ -181,8 +181,8 @@ static int search(struct ctl_client *client, const struct ctl_path *paths, unsig
 	return best;
 }
 
-int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client,
-			   struct ctl_client_failure *ret_failure)
+int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, const struct ctl_meanwhile *meanwhile,
+			   struct ctl_client **ret_client, struct ctl_client_failure *ret_failure)
 {
 	struct ctl_path paths[CTL_PATH_CANDIDATES_MAX];
 	unsigned cnt = ctl_paths(path, paths);
@@ -200,6 +200,7 @@ int ctl_client_open_within(const char *path, const char *name, uint32_t flags, i
 		return -ENOMEM;
 	client->fd = -1;
 	client->timeout_ms = timeout_ms;
+	client->meanwhile = meanwhile;
 	r = search(client, paths, cnt, name, flags, why);
 	/* may have met a private vjd that was just leaving, while its successor starts */
 	if (r == -ECONNREFUSED)
@@ -217,7 +218,7 @@ int ctl_client_open_within(const char *path, const char *name, uint32_t flags, i
 int ctl_client_look(const char *path, const char *name, int timeout_ms, char ret_path[static CTL_PATH_BYTES], struct ctl_client_failure *ret_failure)
 {
 	struct ctl_client *client;
-	int r = ctl_client_open_within(path, name, CTL_HELLO_OBSERVER, timeout_ms, &client, ret_failure);
+	int r = ctl_client_open_within(path, name, CTL_HELLO_OBSERVER, timeout_ms, NULL, &client, ret_failure);
 
 	if (r < 0)
 		return r;
@@ -229,14 +230,14 @@ int ctl_client_look(const char *path, const char *name, int timeout_ms, char ret
 int ctl_client_open(const char *path, const char *name, uint32_t flags,
 		    struct ctl_client **ret_client)
 {
-	return ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client, NULL);
+	return ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, NULL, ret_client, NULL);
 }
 
 int ctl_client_open_why(const char *path, const char *name, uint32_t flags,
 			struct ctl_client **ret_client, char ret_why[static CTL_CLIENT_WHY_BYTES])
 {
 	struct ctl_client_failure failure;
-	int r = ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client, &failure);
+	int r = ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, NULL, ret_client, &failure);
 
 	memcpy(ret_why, failure.why, CTL_CLIENT_WHY_BYTES);
 	return r;

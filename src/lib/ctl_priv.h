@@ -24,6 +24,7 @@ struct ctl_client {
 	unsigned event_first, event_cnt, event_room;
 	uint32_t *unsaid; /* leases that are given up, and vjd has no room to hear so */
 	unsigned unsaid_cnt, unsaid_room;
+	const struct ctl_meanwhile *meanwhile; /* of the call under way, until it has run; NULL: none */
 	struct ctl_welcome welcome;
 	char path[CTL_PATH_BYTES];
 };

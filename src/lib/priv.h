@@ -272,7 +272,7 @@ void link_forget(struct vj_link *link);
 
 /* ---- control.c */
 /* Find vjd. Return: 0; errors of ctl_client_open_within() */
-int control_dial(struct vj *vj, int timeout_ms);
+int control_dial(struct vj *vj, int timeout_ms, const struct ctl_meanwhile *meanwhile);
 /* ... from which what it says is heard from here on. Return: 0; -errno: it is still there, and not heard */
 int control_begin(struct vj *vj);
 /* Something could not be stated: again in a while. */

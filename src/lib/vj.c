@@ -146,6 +146,21 @@ static int stack_open(struct vj *vj)
 	return stack_create(cfg, lib_clock_ns() / 1000, &vj->stack);
 }
 
+/* What needs nothing of vjd's */
+struct own_parts {
+	struct vj *vj;
+	int err;
+};
+
+static void own_parts_make(void *arg)
+{
+	struct own_parts *p = arg;
+	struct vj *vj = p->vj;
+
+	vj->bell_fd = OWN_FD_MAKE(bell_set_new());
+	p->err = vj->bell_fd < 0 ? vj->bell_fd : stack_open(vj);
+}
+
 int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 {
 	return vj_open_within(opts, CTL_CLIENT_TIMEOUT_MS, ret_vj);
@@ -154,6 +169,7 @@ int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 int vj_open_within(const struct vj_options *opts, int timeout_ms, struct vj **ret_vj)
 {
 	struct vj_options defaults = VJ_OPTIONS_INIT;
+	struct own_parts own = { .err = 0 };
 	struct vj *vj;
 	int err;
 
@@ -162,43 +178,33 @@ int vj_open_within(const struct vj_options *opts, int timeout_ms, struct vj **re
 	err = options_check(opts);
 	if (err)
 		return err;
-	vj = calloc(1, sizeof(*vj));
+	own.vj = vj = calloc(1, sizeof(*vj));
 	if (!vj)
 		return -ENOMEM;
 	options_apply(vj, opts);
 	vj->move_ns = vj->stopped_ns = UINT64_MAX;
-	err = control_dial(vj, timeout_ms); /* first: where there is none, nothing else was made in vain */
+	vj->bell_fd = -1;
+	/* Where there is no vjd nothing was made in vain; else it answers meanwhile, and most often this process need not sleep. */
+	err = control_dial(vj, timeout_ms, &(struct ctl_meanwhile){ own_parts_make, &own });
 	if (err)
 		goto fail_dial;
-	vj->bell_fd = OWN_FD_MAKE(bell_set_new());
-	if (vj->bell_fd < 0) {
-		err = vj->bell_fd;
-		goto fail_bell;
-	}
-	err = stack_open(vj);
-	if (err)
-		goto fail_stack;
-	if (opts->pcap_path) {
+	err = own.err;
+	if (!err && opts->pcap_path)
 		err = capture_open(opts->pcap_path, &vj->capture);
-		if (err)
-			goto fail_capture;
-	}
-	err = control_begin(vj);
+	if (!err)
+		err = control_begin(vj);
 	if (err)
-		goto fail_control;
+		goto fail;
 	*ret_vj = vj;
 	return 0;
 
-fail_control:
+fail:
 	capture_close(vj->capture);
-fail_capture:
-	stack_destroy(vj->stack);
-fail_stack:
-	arena_close(&vj->arena);
-	own_fd_close(vj->bell_fd);
-fail_bell:
 	ctl_client_close(vj->ctl);
 fail_dial:
+	stack_destroy(vj->stack);
+	arena_close(&vj->arena);
+	own_fd_close(vj->bell_fd);
 	free(vj);
 	return err;
 }
