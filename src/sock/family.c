@@ -90,7 +90,8 @@ struct family {
 };
 
 static struct family *family;
-static uint64_t rest_until_ns VJ_LATER; /* this process's ports; 0: they are leased */
+static bool rests VJ_LATER;	  /* this process's ports */
+static uint64_t retry_ns VJ_LATER; /* if so: vjd is not asked again before */
 static uint32_t passed_seen VJ_LATER;
 static uint32_t looks_soon VJ_LATER; /* short looks of the helper that are left, since the first client of a channel */
 static bool has_taken VJ_LATER;	     /* such a client, since the ports were leased */
@@ -140,7 +141,7 @@ bool family_is_blind(void)
 
 VJ_EARLY void family_unleased(void)
 {
-	rest_until_ns = 0;
+	rests = false;
 	passed_seen = 0;
 }
 
@@ -346,12 +347,14 @@ static void follow(bool waits)
 		return;
 	now_ns = sys_clock_ns();
 	if (now_ns < until_ns) {
-		if (!rest_until_ns)
+		if (!rests)
 			ctx_say("new connections are the kernel's for a while: processes wait for them by turns");
-		rest_until_ns = until_ns;
+		rests = true;
+		retry_ns = 0;
 		all_rest(true);
-	} else if (rest_until_ns && waits && now_ns >= rest_until_ns && !fork_server_rest()) { /* fork_server.c may have them rest for longer */
-		rest_until_ns = all_rest(false) ? 0 : now_ns + RETRY_S * NS_PER_SEC;
+	} else if (rests && waits && now_ns >= retry_ns && !fork_server_rest()) { /* fork_server.c may have them rest for longer */
+		rests = !all_rest(false);
+		retry_ns = now_ns + RETRY_S * NS_PER_SEC;
 		has_taken = false;
 	}
 }
@@ -372,7 +375,7 @@ uint64_t family_rests_before(int fd)
 
 bool family_rests(void)
 {
-	return rest_until_ns != 0;
+	return rests;
 }
 
 bool family_is_calm(void)

@@ -557,14 +557,11 @@ static void part_turns_killed(void)
 enum { STALL_US = 100000, STALLS = 3, STALL_CLIENTS = 40, STALL_ROW = 20, STALL_OVER_MS = 20000 };
 static int stalls_listener;
 
-/* A client says whether it is to stand still. */
-static void worker_stalls(int arg)
+/* A client says whether the process is to stand still. */
+static _Noreturn void serve_stalls(void)
 {
 	char what;
 
-	(void)arg;
-	wait_first(stalls_listener);
-	CHECK(write(ready_pipe[1], "", 1) == 1);
 	for (;;) {
 		int fd = accept(stalls_listener, NULL, NULL);
 
@@ -574,6 +571,14 @@ static void worker_stalls(int arg)
 			usleep(STALL_US);
 		close(fd);
 	}
+}
+
+static void worker_stalls(int arg)
+{
+	(void)arg;
+	wait_first(stalls_listener);
+	CHECK(write(ready_pipe[1], "", 1) == 1);
+	serve_stalls();
 }
 
 static int ask_what(uint16_t port, char what)
@@ -638,10 +643,66 @@ static void part_stalls(void)
 	printf("who stands still %d times has no turns\n", STALLS);
 }
 
+enum { LATE_ROW = 5, LATE_MS = 700, LATE_TRIES = 8, LATE_SLOW = 2 /* a status */ };
+static int late_pipe[2];
+
+static void worker_late(int arg)
+{
+	char c;
+
+	(void)arg;
+	wait_first(stalls_listener);
+	CHECK(write(ready_pipe[1], "", 1) == 1 && read_all(late_pipe[0], &c, 1) == 1);
+	serve_stalls();
+}
+
+/* Exits with LATE_SLOW if it takes as long as a rest until clients come by channels again */
+static void waits_late(int arg)
+{
+	pid_t workers[2];
+	uint64_t begun_ms;
+	uint16_t port;
+	char c;
+
+	(void)arg;
+	CHECK(!pipe(ready_pipe) && !pipe(late_pipe));
+	stalls_listener = listen_any(&port);
+	for (int i = 0; i < 2; i++)
+		workers[i] = child_start(worker_late, 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(read_all(ready_pipe[0], &c, 1) == 1);
+	write_all(late_pipe[1], "", 1);
+	was_told(ask_what(port, 's'), 's');
+	begun_ms = now_ms();
+	write_all(late_pipe[1], "", 1);
+	usleep(2 * STALL_US);
+	for (int row = 0; row < LATE_ROW;) {
+		int fd = ask_what(port, 'g');
+
+		row = kernel_has_conn(fd) == wants_kernel() ? row + 1 : 0;
+		was_told(fd, 'g');
+	}
+	begun_ms = now_ms() - begun_ms;
+	for (int i = 0; i < 2; i++)
+		end_by_signal(workers[i], SIGTERM);
+	exit(begun_ms > LATE_MS ? LATE_SLOW : 0);
+}
+
+/* One begins to wait while the other one is busy with its first client, so they seem to wait by turns; that ends when both are seen to wait. */
+static void part_waits_late(void)
+{
+	int status = 1;
+
+	for (int tries = 0; status && tries < LATE_TRIES; tries++)
+		CHECK(waitpid(child_start(waits_late, 0), &status, 0) > 0 && WIFEXITED(status) && WEXITSTATUS(status) != 1);
+	CHECK(!status);
+	printf("who waits late has no turns\n");
+}
+
 void elsewhere_parts(const char *only)
 {
 	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "lingers", part_lingers }, { "turns_exec", part_turns_exec },
-					     { "turns_killed", part_turns_killed }, { "stalls", part_stalls }, { "many", part_many } };
+					     { "turns_killed", part_turns_killed }, { "stalls", part_stalls }, { "waits_late", part_waits_late }, { "many", part_many } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
