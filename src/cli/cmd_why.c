@@ -288,20 +288,30 @@ static void read_socket(struct subject *s)
 			s->socket[0] = '\0';
 }
 
-/* Why it is without the library */
-static void say_without(struct subject *s, uint64_t limit)
+/* Is its program one whose sockets are the kernel's? Then that is the reason. One of Go's may have the library, for programs that it starts. */
+static bool is_kernels(struct subject *s, bool has_library)
 {
-	char link[64], exe[PATH_MAX];
 	static struct program program;
+	char link[64], exe[PATH_MAX];
 	ssize_t n;
 
-	s->outside = true;
 	snprintf(link, sizeof(link), "/proc/%d/exe", s->pid);
 	n = readlink(link, exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = '\0';
-	if (n > 0 && program_is_kernels(program_check(exe, &program)))
-		snprintf(s->reason, sizeof(s->reason), "%s", program_why(&program));
-	else if (limit < OWN_FD_LIMIT_MIN)
+	if (n <= 0 || !program_is_kernels(program_check(exe, &program)) || (has_library && program.reason != PROGRAM_GO))
+		return false;
+	snprintf(s->reason, sizeof(s->reason), "%s", program_why(&program));
+	s->outside = true;
+	return true;
+}
+
+/* Why it is without the library */
+static void say_without(struct subject *s, uint64_t limit)
+{
+	if (is_kernels(s, false))
+		return;
+	s->outside = true;
+	if (limit < OWN_FD_LIMIT_MIN)
 		snprintf(s->reason, sizeof(s->reason), FEW_FDS ": vj run starts such programs without the library", limit, OWN_FD_LIMIT_MIN);
 	else
 		snprintf(s->reason, sizeof(s->reason), "it was not started under vj run");
@@ -319,6 +329,8 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 		snprintf(s->reason, sizeof(s->reason), "it has ended, and its parent has not asked how (a zombie)");
 		return;
 	}
+	if (mapped > 0 && is_kernels(s, true))
+		return;
 	s->silent = mapped > 0 && proc_has_thread(s->pid, HELPER);
 	if (s->silent) {
 		if (no_vjd[0] != '\0')

@@ -18,7 +18,7 @@ const struct cmd cmds[] = {
 			 "runs, a private one is started, "
 			 "which leaves when its last program does. Where none can be had, or the one that is there is stopped, "
 			 "PROGRAM is on the kernel's sockets, which is said on standard error; it has channels as soon as vjd answers, for which the first of its sockets waits two seconds.\n\n"
-			 "So is a program that is statically linked, 32-bit or set-user-id, which no library can be put in front of; --strict starts "
+			 "So is a program that is statically linked, 32-bit, set-user-id or of Go, which no library can be put in front of; --strict starts "
 			 "none of these. Programs that PROGRAM starts are on channels as well, as far as they can be.",
 		.example = "vj run -- redis-server --port 7000\n"
 			   "vj run -- redis-benchmark -p 7000 -t get\n"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cli/program.h"
 
+#include "base/go_note.h"
 #include "channel/sys.h"
 #include "cli/install.h"
 
@@ -156,6 +157,24 @@ static int read_interpreter(int fd, const Elf64_Ehdr *eh, char *buf, size_t room
 	return 0;
 }
 
+/* A note that can't be read is none. */
+static bool is_go(int fd, const Elf64_Ehdr *eh)
+{
+	char notes[512];
+
+	for (unsigned i = 0; i < eh->e_phnum; i++) {
+		Elf64_Phdr ph;
+		long n;
+
+		if (sys_pread(fd, &ph, sizeof(ph), eh->e_phoff + (uint64_t)i * eh->e_phentsize) != sizeof(ph))
+			return false;
+		n = ph.p_type == PT_NOTE ? sys_pread(fd, notes, min_size(sizeof(notes), ph.p_filesz), ph.p_offset) : 0;
+		if (n > 0 && go_note_is_in(notes, (size_t)n))
+			return true;
+	}
+	return false;
+}
+
 static enum program_verdict check_elf(int fd, const char *path, const Elf64_Ehdr *eh,
 				      struct program *p)
 {
@@ -184,6 +203,8 @@ static enum program_verdict check_elf(int fd, const char *path, const Elf64_Ehdr
 		return because(p, PROGRAM_STARTS_OURS, PROGRAM_STATIC, path);
 	if (strstr(p->interpreter, "ld-musl") != NULL)
 		return because(p, PROGRAM_NOT_OURS, PROGRAM_OTHER_LIBC, path);
+	if (is_go(fd, eh))
+		return because(p, PROGRAM_STARTS_OURS, PROGRAM_GO, path);
 	return check_rights(path, p);
 }
 

@@ -34,6 +34,7 @@ enum program_reason {
 	PROGRAM_OTHER_MACHINE,
 	PROGRAM_DAMAGED,
 	PROGRAM_STATIC,
+	PROGRAM_GO,
 	PROGRAM_OTHER_LIBC,	/* @interpreter */
 	PROGRAM_TOO_DEEP,
 	PROGRAM_NO_INTERPRETER, /* @interpreter */

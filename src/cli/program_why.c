@@ -25,6 +25,8 @@ static const char *said_of_file(enum program_reason reason)
 		return "is a damaged program";
 	case PROGRAM_STATIC:
 		return "is statically linked: it makes its system calls itself, where no library can take them over";
+	case PROGRAM_GO:
+		return "is a Go program: it makes its system calls itself, where no library can take them over";
 	default:
 		return "cannot be run";
 	}

@@ -96,8 +96,7 @@ static void adopt_tcp(int fd, int family, bool listens)
 	struct sock *s;
 	long flags = listens ? queue_flags(fd) : sys_fcntl(fd, F_GETFL, 0);
 
-	layer_init();
-	s = sock_alloc();
+	s = layer_init() ? sock_alloc() : NULL;
 	if (!s)
 		return;
 	s->family = (uint8_t)family;

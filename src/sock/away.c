@@ -438,8 +438,7 @@ void away_adopt(int fd)
 	struct sock *s;
 	int flags;
 
-	layer_init();
-	s = deed_names(fd, &names) ? sock_alloc() : NULL;
+	s = layer_init() && deed_names(fd, &names) ? sock_alloc() : NULL;
 	if (!s)
 		return;
 	flags = sys_fcntl(fd, F_GETFL, 0);

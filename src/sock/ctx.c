@@ -15,6 +15,7 @@
 #include "sock/file.h"
 #include "sock/fork.h"
 #include "sock/fork_server.h"
+#include "sock/go.h"
 #include "sock/helper.h"
 #include "sock/kernel.h"
 #include "sock/kick.h"
@@ -288,18 +289,20 @@ static bool is_alone(void)
 	return SYS_CALL3(SYS_sched_getaffinity, 0, sizeof(cpus), memset(&cpus, 0, sizeof(cpus))) < 0 || CPU_COUNT(&cpus) == 1;
 }
 
-VJ_EARLY void layer_init(void)
+VJ_EARLY bool layer_init(void)
 {
 	if (sock.pid)
-		return;
+		return !sock.barred;
 	sock.pid = ker_getpid();
 	sock.alone = true; /* until it is known */
+	sock.barred = program_is_go();
 	sock.strict = env_is_on(ENV_STRICT);
 	sock.verbose = sock.strict || env_is_on(ENV_VERBOSE);
 	sock.spin_ns = (uint64_t)max_s64(spin_us_wanted(), 0) * NS_PER_US;
 	own_fd_hook = fd_protect;
 	why_init();
 	fork_init();
+	return !sock.barred;
 }
 
 /* Else it is a file that may not become so long (RLIMIT_FSIZE), and who tries is ended by a signal. */

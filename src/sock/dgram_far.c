@@ -525,8 +525,7 @@ static struct sock *adopt(int fd, int family)
 	int flags = sys_fcntl(fd, F_GETFL, 0);
 	struct sock *s;
 
-	layer_init();
-	s = sock_alloc();
+	s = layer_init() ? sock_alloc() : NULL;
 	if (!s)
 		return NULL;
 	s->family = (uint8_t)family;
@@ -594,8 +593,7 @@ bool dgram_adopt_note(int fd)
 	if (sys_getsockname(fd, (struct sockaddr *)&name, &len) || len <= offsetof(struct sockaddr_un, sun_path) + sizeof(note_name) ||
 	    name.sun_path[0] || memcmp(name.sun_path + 1, note_name, sizeof(note_name) - 1) != 0)
 		return false;
-	layer_init(); /* descriptors of ours are about to be made */
-	if (far_recv(fd, FAR_NOTE, &msg, &parcel_fd))
+	if (!layer_init() || far_recv(fd, FAR_NOTE, &msg, &parcel_fd))
 		return false;
 	sys_close(fd);
 	len = sizeof(family);

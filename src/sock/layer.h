@@ -88,7 +88,7 @@ struct sock_layer {
 	bool strict, verbose, exiting;
 	struct mute mutes[MUTE_CNT];
 	uint32_t mute_cnt;  /* peers in @mutes, unanswered.c */
-	bool barred; /* new sockets are the kernel's: cage.c */
+	bool barred; /* new sockets are the kernel's: cage.c, go.c */
 	bool rings; /* the program's io_uring has worked on a socket: new sockets are the kernel's */
 	uint8_t briefs; /* connections that were left to the kernel, because processes of this program are brief */
 	struct board_kept board; /* while there is no context */
@@ -161,8 +161,8 @@ void lock_lend(void);
 void lock_regain(void);
 /* `sleepers` or the helper's state has changed. */
 void sleeping_update(void);
-/* First use: environment, fork handler. Lock held. */
-void layer_init(void);
+/* First use: environment, fork handler. Lock held. Return: may a new socket be this layer's? */
+bool layer_init(void);
 /* One line on standard error about what went another way than asked; only if the user has asked for it. */
 void ctx_say(const char *fmt, ...) VJ_PRINTF(1, 2);
 

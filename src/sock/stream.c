@@ -105,8 +105,7 @@ VJ_EARLY static void sock_track(int fd, int domain, int type)
 	if (sock_inside)
 		return;
 	lock_take();
-	layer_init();
-	s = sock_alloc();
+	s = layer_init() ? sock_alloc() : NULL;
 	if (s) {
 		s->family = (uint8_t)domain;
 		s->nonblock = (type & SOCK_NONBLOCK) != 0;

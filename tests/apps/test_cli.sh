@@ -184,6 +184,7 @@ echo 'int execvp(const char *, char **); int main(int c, char **v) { return c > 
 cc -static -o "$dir/static" "$dir/static.c"
 kernels 3 "statically linked" "$dir/static"
 expect 0 "^[^ ]*/libvj-preload.so $dir/kernels.sock$" "$vj" run --socket "$dir/kernels.sock" -- "$dir/static" sh -c 'echo "$LD_PRELOAD $VJ_SOCKET"'
+kernels 0 "Go program" "$build/tests/apps/go_like" </dev/null
 printf '#!%s true\n' "$dir/static" >"$dir/script"
 kernels 0 "statically linked" "$dir/script"
 cp "$(type -P true)" "$dir/class"

@@ -15,6 +15,7 @@ from why_ask import PATIENCE_S, VJ, ask, run, start, until, why
 
 CONFINED = os.environ["VJ_BUILD_DIR"] + "/tests/apps/confined"
 STATIC = os.environ["VJ_BUILD_DIR"] + "/tests/apps/talk-static"
+GO_LIKE = os.environ["VJ_BUILD_DIR"] + "/tests/apps/go_like"
 
 SERVER = """
 import socket, sys, threading
@@ -245,6 +246,20 @@ def check_static():
     try:
         said = run(parent.stdout.readline().strip(), status=1)
         assert "all on the kernel" in said and "statically linked" in said, said
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def check_go():
+    """A program of Go's: what functions of C connect is the kernel's, too, since Go's own calls may read it"""
+    parent = start(f"import subprocess, sys; p = subprocess.Popen([{GO_LIKE!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE); "
+                   "print(p.pid, p.stdout.readline().decode().strip(), flush=True); sys.stdin.read()")
+    try:
+        pid, read = parent.stdout.readline().split()
+        assert read == "read", read
+        said = run(pid, status=1)
+        assert "all on the kernel" in said and "is a Go program" in said, said
     finally:
         parent.kill()
         parent.wait()
@@ -575,6 +590,7 @@ def main():
         check_any_address()
         check_elsewhere()
         check_static()
+        check_go()
         check_confined()
         check_filtered()
         check_copies()
