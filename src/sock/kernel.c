@@ -4,6 +4,7 @@
 #include "sock/sock.h"
 #include "sock/undo.h"
 
+_Atomic bool ker_no_pwait2 VJ_NEAR;
 _Atomic bool ker_helper_only VJ_NEAR;
 
 VJ_DIRECT VJ_NOINLINE long ker_point(long nr, long a, long b, long c, long d, long e, long f)

@@ -207,6 +207,9 @@ static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct tim
 	return (int)KER_POINT(SYS_pselect6, n, r, w, x, timeout, &arg);
 }
 
+/* epoll_pwait2() isn't there: it is not asked again, as valgrind says each time that it doesn't know it */
+extern _Atomic bool ker_no_pwait2;
+
 /*
  * epoll_wait() by @call. `timeout_ns` negative: for ever. epoll_pwait() where it can say it: the other has the time copied, and isn't
  * there under valgrind.
@@ -216,16 +219,18 @@ static inline int ker_epoll_by(long (*call)(long nr, long a, long b, long c, lon
 {
 	struct timespec ts = timespec_of(timeout_ns);
 	int64_t ms = timeout_ns / 1000000;
-	int n;
+	int n = -ENOSYS;
 
 	if (timeout_ns < 0)
 		return (int)call(SYS_epoll_pwait, epfd, (long)ev, max, -1, (long)mask, SYS_SIGSET_BYTES);
 	if (ms * 1000000 == timeout_ns && ms <= INT32_MAX)
 		return (int)call(SYS_epoll_pwait, epfd, (long)ev, max, ms, (long)mask, SYS_SIGSET_BYTES);
-	n = (int)call(SYS_epoll_pwait2, epfd, (long)ev, max, (long)&ts, (long)mask, SYS_SIGSET_BYTES);
-	if (unlikely(n == -ENOSYS))
-		n = (int)call(SYS_epoll_pwait, epfd, (long)ev, max, min_s64(ms + 1, INT32_MAX), (long)mask, SYS_SIGSET_BYTES);
-	return n;
+	if (likely(!atomic_load_explicit(&ker_no_pwait2, memory_order_relaxed)))
+		n = (int)call(SYS_epoll_pwait2, epfd, (long)ev, max, (long)&ts, (long)mask, SYS_SIGSET_BYTES);
+	if (likely(n != -ENOSYS))
+		return n;
+	atomic_store_explicit(&ker_no_pwait2, true, memory_order_relaxed);
+	return (int)call(SYS_epoll_pwait, epfd, (long)ev, max, min_s64(ms + 1, INT32_MAX), (long)mask, SYS_SIGSET_BYTES);
 }
 
 static inline int ker_epoll_wait(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
