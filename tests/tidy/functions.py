@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Functions stay short, and files too.
+"""Functions stay short, and files too; those that src/preload/layout.ld puts together are there.
 
 A function has at most 70 lines. One that must be longer stands in functions.baseline with its length, which may shrink
 but not grow, and never pass 150. A file has at most 1000 lines. `functions.py --write` takes the present lengths over;
@@ -9,6 +9,7 @@ a reviewer sees the change of the baseline.
 
 import json
 import os
+import re
 import subprocess
 
 import tidy
@@ -18,21 +19,33 @@ FUNCTION_LINES_HARD = 150
 FILE_LINES = 1000
 TOPS = ["src", "include", "tests", "bench", "examples"]
 BASELINE = os.path.join(tidy.HERE, "functions.baseline")
+LAYOUT = "src/preload/layout.ld"
 
 
-def long_functions(root):
-    """{"path:function": (lines, first line)} of all above the limit."""
+def functions(root):
+    """A tag of ctags for each."""
     sources = tidy.walk(root, TOPS, (".c", ".h"))
     command = ["ctags", "--options=NONE", "--languages=C", "--langmap=C:.c.h", "--kinds-C=f", "--fields=+ne",
                "--output-format=json", "-L", "-", "-f", "-"]
     out = subprocess.run(command, input="\n".join(sources), capture_output=True, text=True, check=True, cwd=root).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def long_functions(tags):
+    """{"path:function": (lines, first line)} of all above the limit."""
     found = {}
-    for line in out.splitlines():
-        tag = json.loads(line)
+    for tag in tags:
         lines = tag.get("end", tag["line"]) - tag["line"] + 1
         if lines > FUNCTION_LINES:
             found[f"{tag['path']}:{tag['name']}"] = (lines, tag["line"])
     return found
+
+
+def placed(root):
+    """Functions that the linker is told to put somewhere."""
+    path = os.path.join(root, LAYOUT)
+    text = tidy.read(root, LAYOUT) if os.path.exists(path) else ""
+    return re.findall(r"\*\(\.text\.(?:unlikely\.)?(\w+)\*?\)", text)
 
 
 def read_baseline(args):
@@ -46,20 +59,23 @@ def read_baseline(args):
 def check(root, args):
     allowed = read_baseline(args)
     found = []
-    functions = long_functions(root)
-    for key, (lines, at) in sorted(functions.items()):
+    tags = functions(root)
+    long_ones = long_functions(tags)
+    for key, (lines, at) in sorted(long_ones.items()):
         path, name = key.rsplit(":", 1)
         limit = min(allowed.get(key, FUNCTION_LINES), FUNCTION_LINES_HARD)
         if lines > limit:
             found.append(f"{path}:{at}: {name}() has {lines} lines, limit {limit}")
     for key, lines in sorted(allowed.items()):
-        now = functions.get(key, (FUNCTION_LINES, 0))[0]
+        now = long_ones.get(key, (FUNCTION_LINES, 0))[0]
         if now < lines:
             found.append(f"functions.baseline: {key} is shorter now than {lines}; run functions.py --write")
     for path in tidy.walk(root, TOPS, (".c", ".h")):
         lines = tidy.read(root, path).count("\n")
         if lines > FILE_LINES:
             found.append(f"{path}:{lines}: file has {lines} lines, limit {FILE_LINES}")
+    names = {tag["name"] for tag in tags if tag["path"].startswith("src/")}
+    found += [f"{LAYOUT}: {name}() is no function" for name in placed(root) if name not in names]
     return found
 
 
@@ -67,7 +83,7 @@ def write(root, _args):
     with open(BASELINE, "w", encoding="utf-8") as f:
         f.write("# SPDX-License-Identifier: BSD-2-Clause\n"
                 "# Functions over 70 lines, with the length that they may have: functions.py --write\n")
-        for key, (lines, _) in sorted(long_functions(root).items()):
+        for key, (lines, _) in sorted(long_functions(functions(root)).items()):
             f.write(f"{lines}\t{key}\n")
 
 
@@ -88,6 +104,8 @@ CASES = [
     case("gone", "", "80\tsrc/base/x.c:f\n", [r"shorter now than 80"]),
     case("too long for any baseline", function("f", 151), "151\tsrc/base/x.c:f\n", [r"has 151 lines, limit 150"]),
     case("long file", "\n" * 1001, "", [r"file has 1001 lines"]),
+    tidy.Case("placed", {"src/base/x.c": function("f", 9), LAYOUT: "*(.text.f) *(.text.unlikely.f) *(.text.f*) *(.text.g) *(.later)"},
+              [r"layout\.ld: g\(\) is no function"], {"baseline": ""}),
 ]
 
 if __name__ == "__main__":
