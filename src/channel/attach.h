@@ -56,6 +56,9 @@ int channel_attach_kernel(const struct channel_rings *rings, struct vj_channel *
  */
 unsigned channel_tx_get_sparing(struct vj_channel *ch, struct vj_buf *bufs, unsigned n);
 
+/* Something has probably come, and vj_channel_rx() is about to be called: have what it reads come into the cache meanwhile. */
+void channel_rx_soon(struct vj_channel *ch);
+
 /* vj_channel_rx_ready(), after all that this thread has written before, in one order for both ends (ring.h) */
 bool channel_rx_look(struct vj_channel *ch);
 

@@ -189,6 +189,14 @@ static inline void rx_guess(struct vj_channel *ch)
 	prefetch_read(data + VJ_CACHELINE);
 }
 
+void channel_rx_soon(struct vj_channel *ch)
+{
+	if (unlikely(ch->error))
+		return;
+	rx_guess(ch);
+	ch->rx_guessed = true;
+}
+
 unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 {
 	uint32_t ready, took;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* loop.c - progress, events, and sleeping when there is nothing */
 #include "base/time.h"
+#include "channel/attach.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
@@ -18,6 +19,7 @@ enum {
 	CLOCK_TICKS = 1000,	    /* half a microsecond at 2 GHz */
 	CAPTURE_FLUSH_NS = 100000000, /* what a capture file may lag behind */
 	OVERSLEEP_US = 1000,
+	FEW_LINKS = 4,
 };
 
 /*
@@ -189,12 +191,21 @@ static bool disarm(struct vj *vj)
 	return was_armed;
 }
 
+/* What has come is about to be looked at. With many links it isn't known yet which of them rang. */
+static void look_soon(const struct vj *vj)
+{
+	for (unsigned i = 0; vj->link_cnt <= FEW_LINKS && i < vj->link_cnt; i++)
+		channel_rx_soon(vj->links[i]->ch);
+	stack_rx_soon(vj->stack);
+}
+
 void vj_disarm(struct vj *vj)
 {
 	int rang;
 
 	if (!disarm(vj))
 		return;
+	look_soon(vj); /* while the kernel is asked */
 	rang = bell_set_wait(vj->bell_fd, 0); /* takes the rings seen off the edge-triggered set */
 	vj->silent = rang >= 0 && !(rang & BELL_UNTAGGED) && !deed_any(vj);
 	if (vj->silent)

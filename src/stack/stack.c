@@ -161,6 +161,12 @@ void stack_now(struct stack *s, uint64_t now_us)
 		s->now_us = now_us;
 }
 
+void stack_rx_soon(const struct stack *s)
+{
+	for (size_t at = 0; at < offsetof(struct stack, reass); at += VJ_CACHELINE)
+		__builtin_prefetch((const char *)s + at);
+}
+
 static void stack_fire(void *arg, struct ref ref)
 {
 	struct stack *s = arg;

@@ -103,6 +103,9 @@ void stack_destroy(struct stack *s);
 /** stack_now() - Tell the time. @now_us: monotonic microseconds; a value in the past is ignored. */
 void stack_now(struct stack *s, uint64_t now_us);
 
+/** stack_rx_soon() - stack_rx() is about to be called: have what it reads of the stack come into the cache meanwhile */
+void stack_rx_soon(const struct stack *s);
+
 /** stack_run() - Do what is due: timers, delayed acknowledgements, output that waited for frames */
 void stack_run(struct stack *s);
 
