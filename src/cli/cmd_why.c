@@ -38,6 +38,7 @@ enum {
 /* What is known about the process */
 struct subject {
 	int32_t pid;
+	int32_t tid; /* by which /proc shows it: proc_living_thread() */
 	char name[CTL_NAME_MAX];
 	char socket[CTL_PATH_BYTES]; /* of the vjd that it was started with; "": not known */
 	char reason[PATH_MAX + 512]; /* of the process as a whole; "": it is an application of vjd */
@@ -116,7 +117,7 @@ static enum report_why why_unattached(const struct subject *s, const struct proc
 		return REPORT_WHY_FILTERED;
 	if (s->few_fds && p->proto != 0)
 		return REPORT_WHY_DESCRIPTORS;
-	if (p->proto == IPPROTO_TCP && proc_sock_is_mptcp(s->pid, p->fd))
+	if (p->proto == IPPROTO_TCP && proc_sock_is_mptcp(s->tid, p->fd))
 		return REPORT_WHY_UNKNOWN; /* as the library says when it is asked */
 	if (p->proto == IPPROTO_UDP && p->remote.port == 0) /* who has leased the port is another one */
 		return bitmap_test(s->leased[true], p->local.port) ? REPORT_WHY_COPY : REPORT_WHY_NOT_READ;
@@ -262,7 +263,7 @@ static bool is_private(const char *socket, uint32_t *ret_user)
 /* Has it, since it began, become somebody whom a private vjd doesn't let in? */
 static bool is_kept_out(struct subject *s, const struct ctl_client *client)
 {
-	int64_t user = proc_user(s->pid);
+	int64_t user = proc_user(s->tid);
 	uint32_t owner;
 
 	if (user <= 0 || !is_private(client == NULL || s->socket[0] != '\0' ? s->socket : ctl_client_path(client), &owner) || user == owner)
@@ -281,7 +282,7 @@ static bool is_elsewhere(const struct subject *s, const struct ctl_client *clien
 /* What another user has made of it may not move about on the screen. */
 static void read_socket(struct subject *s)
 {
-	if (!proc_variable(s->pid, env_name(ENV_SOCKET), s->socket, sizeof(s->socket)))
+	if (!proc_variable(s->tid, env_name(ENV_SOCKET), s->socket, sizeof(s->socket)))
 		s->socket[0] = '\0';
 	for (const char *c = s->socket; *c != '\0'; c++)
 		if (*c <= ' ' || *c > '~')
@@ -295,7 +296,7 @@ static bool is_kernels(struct subject *s, bool has_library)
 	char link[64], exe[PATH_MAX];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/%d/exe", s->pid);
+	snprintf(link, sizeof(link), "/proc/%d/exe", s->tid);
 	n = readlink(link, exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = '\0';
 	if (n <= 0 || !program_is_kernels(program_check(exe, &program)) || (has_library && program.reason != PROGRAM_GO))
@@ -320,12 +321,12 @@ static void say_without(struct subject *s, uint64_t limit)
 /* Why the whole process is on the kernel; @client: of the vjd there is, else NULL. */
 static void say_outside(struct subject *s, const struct ctl_client *client, const char *no_vjd)
 {
-	int mapped = proc_has_mapped(s->pid, "/libvj-preload.so");
+	int mapped = proc_has_mapped(s->tid, "/libvj-preload.so");
 	uint64_t limit = proc_fd_limit(s->pid);
 
 	if (mapped > 0 && is_kept_out(s, client))
 		return;
-	if (mapped == 0 && proc_has_ended(s->pid)) {
+	if (mapped == 0 && proc_has_ended(s->tid)) {
 		snprintf(s->reason, sizeof(s->reason), "it has ended, and its parent has not asked how (a zombie)");
 		return;
 	}
@@ -342,8 +343,8 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 		return;
 	}
 	s->unattached = mapped > 0 && no_vjd[0] == '\0';
-	s->filtered = proc_has_mapped(s->pid, "/memfd:" REPORT_FILTERED_MARK) > 0;
-	s->brief = proc_has_mapped(s->pid, "/memfd:" REPORT_BRIEF_MARK) > 0;
+	s->filtered = proc_has_mapped(s->tid, "/memfd:" REPORT_FILTERED_MARK) > 0;
+	s->brief = proc_has_mapped(s->tid, "/memfd:" REPORT_BRIEF_MARK) > 0;
 	s->few_fds = s->unattached && !s->filtered && !s->brief && limit < OWN_FD_LIMIT_MIN;
 	s->waits_to_want = s->unattached && !s->filtered && !s->brief && !s->few_fds;
 	if (s->few_fds) {
@@ -392,7 +393,7 @@ static int find_app(const struct subject *s, struct ctl_client *client, struct a
 /* Its vjd is the one that it was started with. Not where that is another user's word: it would have root speak to anything. */
 static const char *socket_of(const struct subject *s, const char *given)
 {
-	return given != NULL || s->socket[0] == '\0' || proc_user(s->pid) != geteuid() ? given : s->socket;
+	return given != NULL || s->socket[0] == '\0' || proc_user(s->tid) != geteuid() ? given : s->socket;
 }
 
 /* Each vjd is called once, and one that doesn't answer waited for once. */
@@ -642,7 +643,8 @@ static void begin(struct subject *s, int32_t pid, const struct ask_options *o)
 {
 	memset(s, 0, sizeof(*s));
 	s->pid = pid;
-	s->err = proc_socks_read(pid, &s->socks);
+	s->tid = proc_living_thread(pid);
+	s->err = proc_socks_read(s->tid, &s->socks);
 	if (s->err < 0) {
 		complain(s->err == -ESRCH ? "why: there is no process %d" : "why: process %d: %s", pid, strerror(-s->err));
 		return;

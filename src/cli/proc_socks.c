@@ -274,6 +274,27 @@ bool proc_has_ended(int32_t pid)
 	return state != NULL && (*state == 'Z' || *state == 'X');
 }
 
+int32_t proc_living_thread(int32_t pid)
+{
+	int32_t tid, living = pid;
+	struct dirent *e;
+	char path[64];
+	DIR *dir;
+
+	if (!proc_has_ended(pid))
+		return pid;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir != NULL && living == pid && (e = readdir(dir)) != NULL) {
+		tid = atoi(e->d_name);
+		if (tid > 0 && !proc_has_ended(tid))
+			living = tid;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return living;
+}
+
 int64_t proc_user(int32_t pid)
 {
 	char line[256], *end;

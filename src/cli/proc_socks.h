@@ -41,8 +41,11 @@ bool proc_has_thread(int32_t pid, const char *name);
  */
 bool proc_variable(int32_t pid, const char *name, char *ret_value, size_t room);
 
-/* Is only its exit status left of it, a zombie? */
+/* Is only its exit status left of it, a zombie? Also of a thread */
 bool proc_has_ended(int32_t pid);
+
+/* /proc shows nothing of a process whose first thread has ended by pthread_exit(), but by the number of another one. Return: such a one; @pid: it needs none, or has none */
+int32_t proc_living_thread(int32_t pid);
 
 /* The user that it acts as, by which vjd knows it; -1: there is no such process. */
 int64_t proc_user(int32_t pid);

@@ -15,6 +15,7 @@ from why_ask import PATIENCE_S, VJ, ask, run, start, until, why
 
 CONFINED = os.environ["VJ_BUILD_DIR"] + "/tests/apps/confined"
 STATIC = os.environ["VJ_BUILD_DIR"] + "/tests/apps/talk-static"
+FIRST_ENDS = os.environ["VJ_BUILD_DIR"] + "/tests/apps/first_ends"
 GO_LIKE = os.environ["VJ_BUILD_DIR"] + "/tests/apps/go_like"
 
 SERVER = """
@@ -260,6 +261,18 @@ def check_go():
         assert read == "read", read
         said = run(pid, status=1)
         assert "all on the kernel" in said and "is a Go program" in said, said
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def check_first_ended():
+    """Of a process whose first thread has ended /proc shows nothing by its own number"""
+    parent = start(f"import subprocess, sys; p = subprocess.Popen([{FIRST_ENDS!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE); "
+                   "print(p.pid, p.stdout.readline().decode().strip(), flush=True); sys.stdin.read()")
+    try:
+        pid, port = parent.stdout.readline().split()
+        until(lambda: f":{port} " in why(pid).stdout and " both " in why(pid).stdout)
     finally:
         parent.kill()
         parent.wait()
@@ -591,6 +604,7 @@ def main():
         check_elsewhere()
         check_static()
         check_go()
+        check_first_ended()
         check_confined()
         check_filtered()
         check_copies()
