@@ -52,6 +52,7 @@
 #include <linux/aio_abi.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CLAIM_MS = 10000, CLAIM_BACK_MS = 5, LEAVE_MS = 2000 };
@@ -749,14 +750,36 @@ VJ_EARLY void sock_exec_failed(void)
 		family_start_failed();
 }
 
+/*
+ * A program that isn't there could not be had last time: so this process looks through PATH, as python's subprocess does for each program that it starts. Then
+ * it is asked first whether there is one, which costs less than to try, and nothing is handed on to what isn't there. Only a hint, as the child of vfork()
+ * writes here for its parent.
+ */
+static _Atomic bool searches VJ_LATER;
+
+static bool is_absent(const char *path)
+{
+	struct stat st;
+
+	return !caged && sys_stat(path, &st) == -ENOENT;
+}
+
 VJ_EARLY int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	char *const *given = SOCK_EXEC_ENV(envp);
+	bool by_path = dir_fd == AT_FDCWD && !flags;
+	char *const *given;
 	long r;
 
+	if (by_path && unlikely(atomic_load_explicit(&searches, memory_order_relaxed))) {
+		if (is_absent(path))
+			return (int)ret_errno(-ENOENT);
+		atomic_store_explicit(&searches, false, memory_order_relaxed);
+	}
+	given = SOCK_EXEC_ENV(envp);
 	sock_before_exec(given);
-	r = dir_fd == AT_FDCWD && !flags ? SYS_CALL3(SYS_execve, path, argv, given) :
-					   SYS_CALL5(SYS_execveat, dir_fd, path, argv, given, flags);
+	r = by_path ? SYS_CALL3(SYS_execve, path, argv, given) : SYS_CALL5(SYS_execveat, dir_fd, path, argv, given, flags);
+	if (by_path && r == -ENOENT)
+		atomic_store_explicit(&searches, true, memory_order_relaxed);
 	sock_exec_failed();
 	return (int)ret_errno(r);
 }

@@ -83,11 +83,24 @@ static void by_execveat(void)
 	execveat(open("/proc/self", O_PATH | O_CLOEXEC), "exe", argv_of, environ, 0);
 }
 
+/* PATH looked through by hand */
+static void by_search(void)
+{
+	for (int i = 0; i < 3; i++)
+		CHECK(execve("/no/such/program", argv_of, environ) < 0 && errno == ENOENT);
+	CHECK(execve("/proc/self/status", argv_of, environ) < 0 && errno == EACCES);
+	CHECK(execve("/no/such/program", argv_of, environ) < 0 && errno == ENOENT);
+	CHECK(execve("/no/such/program", argv_of, environ) < 0 && errno == ENOENT);
+	CHECK(execve("/proc/self/status/program", argv_of, environ) < 0 && errno == ENOTDIR);
+	execve(SELF, argv_of, environ);
+}
+
 static const struct {
 	const char *name;
 	void (*exec)(void);
 } execs[] = { { "execl", by_execl },   { "execle", by_execle },	  { "execlp", by_execlp },   { "execv", by_execv },	 { "execvp", by_execvp },
-	      { "execvpe", by_execvpe }, { "execve", by_execve }, { "fexecve", by_fexecve }, { "execveat", by_execveat } };
+	      { "execvpe", by_execvpe }, { "execve", by_execve }, { "fexecve", by_fexecve }, { "execveat", by_execveat },
+	      { "search", by_search } };
 
 enum { EXECS = sizeof(execs) / sizeof(execs[0]) };
 
