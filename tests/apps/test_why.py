@@ -313,12 +313,13 @@ def check_confined():
 
 # A UDP socket of each family; a copy of each is a child's, which reads when it is told to.
 COPIES = """
-import os, socket, sys
+import os, select, socket, sys
 socks = []
 for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     s = socket.socket(family, socket.SOCK_DGRAM)
     s.bind((host, 0))
     s.setblocking(False)
+    select.select([s], [], [], 0)
     try:
         s.recv(1)
     except BlockingIOError:

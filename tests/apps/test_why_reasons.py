@@ -18,7 +18,7 @@ from why_ask import VJ, ask, run, start, until
 
 # What the programs begin with
 COMMON = """
-import json, os, resource, signal, socket, subprocess, sys, time
+import json, os, resource, select, signal, socket, subprocess, sys, time
 HOSTS = (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")
 SO_REUSEPORT = 15
 def say(what):
@@ -27,6 +27,7 @@ def hear():
     return json.loads(sys.stdin.readline())
 def waits(s):
     s.setblocking(False)
+    select.select([s], [], [], 0)
     try:
         s.recv(1) if s.type == socket.SOCK_DGRAM else s.accept()
     except BlockingIOError:
