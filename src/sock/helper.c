@@ -383,6 +383,16 @@ static void sleep_calm(void)
 		vj_calm_end(sock.vj);
 }
 
+/* A client that waits in a queue that other processes could take from does not ring again: then the helper keeps ticking. */
+static bool leads_on(void)
+{
+	if (!sock.vj)
+		return false;
+	if (!deed_is_calm(sock.vj)) /* a peer's answer about a connection that leaves, soon, rings for who leads */
+		vj_put_off(sock.vj);
+	return !vj_unfinished(sock.vj) && !listeners_ready();
+}
+
 /* @away: it was so already. Return: as sleep_deep(); true also if there is work. @ret_late, @ret_seen: likewise, or not written */
 static bool lead(bool away, bool *ret_late, uint64_t *ret_seen)
 {
@@ -485,8 +495,7 @@ static void *helper_main(void *arg)
 		if (sock.vj)
 			deed_let_go(sock.vj); /* we have the lock, so no call is under way but those that wait */
 		ended_put();
-		/* a client that waits in a queue that other processes could take from does not ring again, so keep ticking */
-		away = sock.vj && !vj_unfinished(sock.vj) && !listeners_ready() && lead(away, &late, &seen);
+		away = leads_on() && lead(away, &late, &seen);
 		if (!late)
 			seen = sock.calls;
 		if (!away && !late && goes_on() && sock.leader && is_own())
