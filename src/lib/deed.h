@@ -92,6 +92,17 @@ void deed_offer_to(struct vj *vj, struct vj_listener l, enum deed_offer how, uin
 /** deed_passed() - How many were taken by whom deed_offer_to() named, and how many were late where others listen, or did; counts around */
 uint32_t deed_passed(const struct vj *vj);
 
+enum { DEED_BRIEF_MS = 50 };
+
+/* What became of connections that other processes have claimed from this one, some of them; counts around */
+struct deed_fates {
+	uint32_t brief;	  /* DEED_BRIEF_MS later no process had a descriptor any more */
+	uint32_t lasting; /* one had */
+};
+
+/** deed_fates() - @opened: of those that our end has opened, else of accepted ones */
+struct deed_fates deed_fates(const struct vj *vj, bool opened);
+
 /** deed_app() - Our number at vjd; 0: it is away */
 uint32_t deed_app(const struct vj *vj);
 

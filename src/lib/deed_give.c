@@ -370,8 +370,10 @@ void deed_leave(struct vj *vj, struct deed *d)
 		return;
 	}
 	d->said_given = false;
-	if (d->conn.v)
+	if (d->conn.v) {
 		d->msg.peer_app = 0; /* until LEFT says it */
+		d->opened = tcp_is_opener(vj->stack, d->conn);
+	}
 	d->msg.until_ns = 0;
 	if (!d->conn.v || tcp_is_over(vj->stack, d->conn)) {
 		d->state = DEED_LEFT;

@@ -6,6 +6,8 @@
  * former holder keeps deed and parcel, without listening to the deed. If the answer socket is closed without the confirming byte, it is the holder again.
  *
  * Where processes use a connection by turns the confirmation must wake nobody: it is looked for when the next connection is given, or a moment later.
+ *
+ * Some deeds are kept a little longer than that, as they tell when no process has a descriptor any more: who gives many away learns whether they last.
  */
 #include "base/time.h"
 #include "channel/bell.h"
@@ -16,7 +18,7 @@
 #include <errno.h>
 #include <syslog.h>
 
-enum { LOOK_MS = 20, GIVE_UP_MS = 15000 /* the peer gives up then, too */ };
+enum { GIVE_UP_MS = 15000 /* the peer gives up then, too */, SAMPLES = 4 /* whose fate is waited for at a time */ };
 
 /* Return: 1: confirmed; -EAGAIN: not yet; else: the claimer has ended */
 static long word_of(const struct deed *d)
@@ -32,6 +34,35 @@ static void look_in(struct deeds *ds, struct deed *d, uint64_t ns)
 	d->busy_next = ds->given;
 	ds->given = d;
 	ds->given_ns = min_u64(ds->given_ns, ns);
+}
+
+/* Return: is it known what becomes of it? */
+static bool fate_of(const struct vj *vj, const struct deed *d)
+{
+	struct deed_fates *fates = &vj->deeds->fates[d->opened];
+	struct pollfd pfd = { .fd = d->fd };
+
+	if (sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & POLLHUP))
+		fates->brief++;
+	else if (vj->now_ns - d->again_ns >= DEED_BRIEF_MS * NS_PER_MS)
+		fates->lasting++;
+	else
+		return false;
+	return true;
+}
+
+struct deed_fates deed_fates(const struct vj *vj, bool opened)
+{
+	return vj->deeds ? vj->deeds->fates[opened] : (struct deed_fates){ 0 };
+}
+
+/* The claimer has it: there is nothing any more to come back for. */
+static void take_note(struct deed *d)
+{
+	d->taken = true;
+	own_fd_close(d->answer_fd);
+	own_fd_close(d->parcel_fd);
+	d->answer_fd = d->parcel_fd = -1;
 }
 
 /* This process holds it again, until the next claim, perhaps by its own program. */
@@ -60,16 +91,41 @@ void deed_given_look(struct vj *vj)
 	ds->given_ns = UINT64_MAX;
 	for (struct deed *d = list; d; d = next) {
 		uint64_t waited_ns = vj->now_ns - d->again_ns;
-		long word = word_of(d);
+		long word = d->taken ? 1 : word_of(d);
 
 		next = d->busy_next;
-		if (word == 1 || (word == -EAGAIN && waited_ns > GIVE_UP_MS * NS_PER_MS))
+		if (word == 1 && !d->taken)
+			take_note(d);
+		if ((word == 1 && (!d->sampled || fate_of(vj, d))) || (word == -EAGAIN && waited_ns > GIVE_UP_MS * NS_PER_MS))
 			deed_free(vj, d);
+		else if (word == 1)
+			look_in(ds, d, d->again_ns + DEED_BRIEF_MS * NS_PER_MS);
 		else if (word == -EAGAIN)
-			look_in(ds, d, vj->now_ns + max_u64(LOOK_MS * NS_PER_MS, waited_ns / 4));
+			look_in(ds, d, vj->now_ns + max_u64(DEED_BRIEF_MS * NS_PER_MS, waited_ns / 4));
 		else
 			come_back(vj, d);
 	}
+}
+
+/* Drop those of which nothing more is to be learned: else descriptors would pile up. Return: how many are left that are watched. */
+static unsigned drop_settled(struct vj *vj)
+{
+	unsigned samples = 0;
+
+	for (struct deed **at = &vj->deeds->given; *at;) {
+		struct deed *d = *at;
+
+		if (!d->taken && word_of(d) == 1)
+			take_note(d);
+		if (!d->taken || (d->sampled && !fate_of(vj, d))) {
+			samples += d->sampled;
+			at = &d->busy_next;
+			continue;
+		}
+		*at = d->busy_next;
+		deed_free(vj, d);
+	}
+	return samples;
 }
 
 bool deed_given_keep(struct vj *vj, struct deed *d)
@@ -78,16 +134,7 @@ bool deed_given_keep(struct vj *vj, struct deed *d)
 
 	if (d->fd < 0 || d->crate_fd >= 0)
 		return false;
-	for (struct deed **at = &ds->given; *at;) { /* drop those that are confirmed: else descriptors would pile up */
-		struct deed *before = *at;
-
-		if (word_of(before) != 1) {
-			at = &before->busy_next;
-			continue;
-		}
-		*at = before->busy_next;
-		deed_free(vj, before);
-	}
+	d->sampled = drop_settled(vj) < SAMPLES && d->conn.v;
 	(void)bell_set_del(ds->set_fd, d->fd);
 	raw_rest(d);
 	if (d->conn.v)
@@ -95,6 +142,6 @@ bool deed_given_keep(struct vj *vj, struct deed *d)
 	d->cookie = 0;
 	d->state = DEED_GIVEN;
 	d->again_ns = vj->now_ns;
-	look_in(ds, d, vj->now_ns + LOOK_MS * NS_PER_MS);
+	look_in(ds, d, vj->now_ns + DEED_BRIEF_MS * NS_PER_MS);
 	return true;
 }

@@ -81,6 +81,7 @@ struct deed {
 	enum deed_state state;
 	struct tcp_id conn; /* deed_conn_set(); 0: kept for its peer, which is another connection of ours */
 	uint64_t cookie;    /* 0: our program has none of it */
+	bool opened;	    /* LEAVING, LEFT, GIVEN: by our end */
 	bool parted;	    /* the program was told that it leaves: once, though it may be held and let go again before it does */
 	uint64_t came_ns;   /* when it was claimed by us; 0: long ago, or it has got on since: */
 	uint32_t came_in_flight, came_unread;
@@ -99,6 +100,7 @@ struct deed {
 	bool late;	     /* ... as DEED_OFFER_LATE */
 	uint32_t to_app;     /* offered: to this one first ... */
 	int32_t to_pid;	     /* ... 0: to none by name */
+	bool sampled, taken; /* GIVEN: it is watched what becomes of it; its claimer has it */
 	uint64_t again_ns, until_ns; /* ... or to be kept by its peer: when to try next, and last; OFFERED: when to take it back; GIVEN: since when */
 	bool to_queue;	     /* offered to nobody, or in vain: it is to come into the kernel's queue */
 	struct requeue *requeue; /* on its way there from here; NULL: it is not */
@@ -134,6 +136,7 @@ struct deeds {
 	uint64_t offered_ns; /* when the first of those OFFERED is to be taken back; UINT64_MAX: none is */
 	struct deed *given; /* those GIVEN, by `busy_next`, and when the first is to be looked at; UINT64_MAX: none is */
 	uint64_t given_ns;
+	struct deed_fates fates[2]; /* of those that were accepted, and that were opened */
 	bool others; /* listen where we do, or did: one has given us a connection that waited, or taken one */
 	struct deed_hooks hooks;
 };

@@ -63,7 +63,7 @@ enum report_way {
 	/* these two are found from outside: the process does not know such sockets */                          \
 	X(ACCEPTED,      "accepted from the kernel: the peer is not under vj run, or came before the port was leased") \
 	X(UNKNOWN,       "not made through the library: inherited, received, or of a kind that is always the kernel's") \
-	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again later") \
+	X(BRIEF,         "other processes use its connections, which are over too soon for channels to pay; looked at again later") \
 	X(HANDED,        "its connections become other programs' standard input, which may read in ways that lead through the kernel anyway") \
 	X(CAGED,         "the processes that serve its connections can open no channel: they have no way to vjd, or no descriptors left") \
 	X(BLIND,         "it starts programs without the library, which may be the ones that accept: it has not called accept() itself so far") \

@@ -178,8 +178,9 @@ bool listeners_offer(bool away, bool idle)
 {
 	static uint64_t passed_ns; /* when somebody was last passed on at once */
 	uint64_t now_ns = sock.copied ? sys_clock_ns() : 0;
-	bool any = fork_server_look();
+	bool any = false;
 
+	fork_server_look();
 	family_look(idle);
 	for (struct sock *s = sock.copied; s; s = s->next_copied) {
 		if (!vj_listener_ready(sock.vj, s->listener)) {

@@ -424,7 +424,6 @@ void away_forked(struct sock *s)
 	s->state = s->token ? SOCK_AWAY : SOCK_DEAD;
 	s->inherited = true;
 	s->lends = false;
-	s->claimed_ns = 0;
 	sock.lazy += s->token;
 }
 
@@ -488,7 +487,7 @@ static int claim_wait(struct sock *s, int answer)
 			watches_move(&s->file, WATCH_CHANNEL);
 			note_take(s, &note);
 			options_brought(s, note_options(&note));
-			fork_server_claimed(s);
+			fork_server_claimed();
 			break;
 		}
 		if (r == -EAGAIN)
@@ -655,7 +654,6 @@ void away_destroy(struct sock *s)
 {
 	struct deed_note note;
 
-	fork_server_ended(s);
 	if (s->state == SOCK_AWAY) {
 		sock.lazy--;
 		if (sock.vj)

@@ -8,6 +8,7 @@
 #include "sock/epoll.h"
 #include "sock/fdtab.h"
 #include "sock/file.h"
+#include "sock/fork_server.h"
 #include "sock/in_kernel.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
@@ -365,6 +366,10 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 	}
 	if (unlikely(sock_is_abroad(fd, s))) {
 		give_all_to_kernel(fd, s, REPORT_WHY_NAMESPACE);
+		return 1;
+	}
+	if (unlikely(fork_server_opens())) {
+		give_all_to_kernel(fd, s, REPORT_WHY_BRIEF);
 		return 1;
 	}
 	if (unlikely(sock.mute_cnt) && mute_is(addr, len)) {

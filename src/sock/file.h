@@ -119,7 +119,6 @@ struct sock {
 	union {
 		uint64_t ready_ns;   /* if `has_listener`: since when clients have waited; 0: none waits */
 		struct pause unleased; /* LISTEN, else: there was no lease so far; when to ask for one again */
-		uint64_t claimed_ns; /* `inherited`: when it was first claimed; 0: not yet, or counted already (fork_server.c) */
 	};
 	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied`; KERNEL: in sock.ended */
 	struct family_slot *slot; /* LISTEN: family.c; NULL: has none */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* fork_server.h - servers that fork for each connection: does a channel pay? */
+/* fork_server.h - servers whose connections other processes serve: does a channel pay? */
 #ifndef VJ_SOCK_FORK_SERVER_H
 #define VJ_SOCK_FORK_SERVER_H
 
@@ -14,13 +14,16 @@ void fork_server_child(bool attached);
 void fork_server_attached(void);
 /* A child of a process that was attached to vjd ends here. Not called where a process ends that was made by vfork(). */
 void fork_server_child_ends(void);
-/* A connection that was the parent's came here, is closed here. Of others nothing is noted. */
-void fork_server_claimed(struct sock *s);
-void fork_server_ended(struct sock *s);
-/* The helper's tick, if there are `sock.copied`. Return: true: to be called at the next again. */
-bool fork_server_look(void);
+/* A connection of another process's came here. */
+void fork_server_claimed(void);
+/* The helper's tick */
+void fork_server_look(void);
 /* Is there anything for it to look at? Also when nobody comes on a channel. */
 bool fork_server_looks(void);
+/* If not: when there is; TIME_NEVER: nobody knows */
+uint64_t fork_server_again_ns(void);
+/* Is what this process opens to be the kernel's for a while, as others use it and soon close it? */
+bool fork_server_opens(void);
 /* Why this process's ports are the kernel's for a while; NONE: they are not */
 enum report_why fork_server_rest(void);
 /* A connection that was a parent's can't be had on a channel here: who listens is to leave the next ones to the kernel. */

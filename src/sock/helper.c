@@ -371,12 +371,14 @@ static bool is_calm(void)
 static void sleep_calm(void)
 {
 	int fd = vj_control_fd(sock.vj); /* closed only by a thread that has read its end */
+	uint64_t until_ns = fork_server_again_ns();
+	struct timespec length = timespec_of(time_left(until_ns, sys_clock_ns()));
 
 	vj_calm_begin(sock.vj);
 	sock.helper.deed_fd = deed_fd(sock.vj);
 	state_set(HELPER_CALM);
 	lock_drop();
-	nap(fd, sock.helper.deed_fd, NULL);
+	nap(fd, sock.helper.deed_fd, until_ns == TIME_NEVER ? NULL : &length);
 	nap_end();
 	state_set(HELPER_TICK);
 	if (sock.vj)
@@ -455,7 +457,7 @@ static void *helper_main(void *arg)
 		dgrams_look();
 		if (!sock.vj)
 			break;
-		if (unlikely(sock.copied != NULL) && listeners_offer(away, away || sock.calls == seen)) {
+		if (unlikely(sock.copied || fork_server_looks()) && listeners_offer(away, away || sock.calls == seen)) {
 			ctx_process();
 			if (sock.vj)
 				deed_let_go(sock.vj); /* as below: this may go on for as long as ports rest */

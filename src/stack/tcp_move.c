@@ -126,6 +126,11 @@ bool tcp_is_unanswered(const struct stack *s, struct tcp_id id)
 	return tcb_has(t, TF_ACTIVE) && !tcb_has(t, TF_FIN_RCVD) && t->rcvq.bytes == 0;
 }
 
+bool tcp_is_opener(const struct stack *s, struct tcp_id id)
+{
+	return tcb_has(conn_at(s, id.v).t, TF_ACTIVE);
+}
+
 bool tcp_sends_no_more(const struct stack *s, struct tcp_id id)
 {
 	return tcb_has(conn_at(s, id.v).t, TF_FIN_QUEUED);

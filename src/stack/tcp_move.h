@@ -90,6 +90,9 @@ uint64_t tcp_cookie(const struct stack *s, struct tcp_id id);
 /** tcp_is_unanswered() - Has this end opened it, and is there nothing from the peer that its program has not read, no end either? */
 bool tcp_is_unanswered(const struct stack *s, struct tcp_id id);
 
+/** tcp_is_opener() - Has this end opened it? */
+bool tcp_is_opener(const struct stack *s, struct tcp_id id);
+
 /** tcp_sends_no_more() - Has the program said so? */
 bool tcp_sends_no_more(const struct stack *s, struct tcp_id id);
 

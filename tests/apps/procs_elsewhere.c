@@ -699,10 +699,121 @@ static void part_waits_late(void)
 	printf("who waits late has no turns\n");
 }
 
+/* ---- sent to a worker, which soon closes it ----------------------------------------------------------------------- */
+
+enum { SENT = 100, SENT_MANY = 4, SENT_ROW = 5, SENT_LASTING = 12, LASTS_MS = 120 };
+
+static int sent_by[2];
+
+/* Each connection that it is sent */
+static void echoes_sent(int arg)
+{
+	(void)arg;
+	for (;;)
+		echo(fd_recv(sent_by[1]));
+}
+
+static void pings_sent(int arg)
+{
+	(void)arg;
+	for (;;) {
+		int fd = fd_recv(sent_by[1]);
+
+		ping(fd);
+		close(fd);
+		write_all(sent_by[1], "", 1);
+	}
+}
+
+static void sends(int fd)
+{
+	fd_send(sent_by[0], fd);
+	close(fd);
+}
+
+static void serve_sending(int fd)
+{
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, sent_by));
+	child_start(echoes_sent, 0);
+	server_ready(fd);
+	for (;;)
+		sends(accept(fd, NULL, NULL));
+}
+
+static void serve_echoing(int fd)
+{
+	server_ready(fd);
+	for (;;)
+		echo(accept(fd, NULL, NULL));
+}
+
+/* Return: was it the kernel's? */
+static bool ask_lasting(uint16_t to)
+{
+	int fd = connect_to(to);
+	bool kernel = kernel_has_conn(fd);
+
+	ping(fd);
+	usleep(LASTS_MS * 1000);
+	ping(fd);
+	close(fd);
+	return kernel;
+}
+
+/* Who has connected sends it to who asks. Return: was it the kernel's? */
+static bool ask_sent(uint16_t to)
+{
+	int fd = connect_to(to);
+	bool kernel = kernel_has_conn(fd);
+	char c;
+
+	sends(fd);
+	CHECK(read_all(sent_by[0], &c, 1) == 1);
+	return kernel;
+}
+
+/* @ask: brief ones. They come to be the kernel's, and are on channels again when they have not been for a while. */
+static void check_brief(bool (*ask)(uint16_t port), uint16_t port)
+{
+	bool strict = getenv("VJ_STRICT") != NULL, kernel; /* strict: never the kernel */
+	uint64_t end_ms = now_ms() + ANSWER_MS;
+
+	if (strict || wants_kernel()) {
+		for (int i = 0; i < SENT; i++)
+			CHECK(ask(port) == wants_kernel());
+		return;
+	}
+	CHECK(ask_until_kernel(ask, port, SENT_ROW) >= SENT_MANY);
+	do {
+		usleep(300000);
+		kernel = ask(port);
+	} while (kernel && now_ms() < end_ms);
+	CHECK(!kernel);
+}
+
+static void part_sent(void)
+{
+	pid_t server, worker;
+	uint16_t port = server_start(serve_sending, &server);
+
+	for (int i = 0; i < SENT_LASTING; i++)
+		CHECK(ask_lasting(port) == wants_kernel());
+	check_brief(ask_once, port);
+	end_by_signal(server, SIGTERM);
+	port = server_start(serve_echoing, &server);
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, sent_by));
+	worker = child_start(pings_sent, 0);
+	check_brief(ask_sent, port);
+	end_by_signal(worker, SIGTERM);
+	end_by_signal(server, SIGTERM);
+	printf("connections, sent to a worker\n");
+}
+
 void elsewhere_parts(const char *only)
 {
 	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "lingers", part_lingers }, { "turns_exec", part_turns_exec },
-					     { "turns_killed", part_turns_killed }, { "stalls", part_stalls }, { "waits_late", part_waits_late }, { "many", part_many } };
+					     { "turns_killed", part_turns_killed }, { "stalls", part_stalls }, { "waits_late", part_waits_late }, { "many", part_many },
+					     { "sent", part_sent } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
