@@ -327,7 +327,7 @@ static bool sleep_deep(bool *ret_late, uint64_t *ret_seen)
 		kick_seat_make(k, 0, 0);
 	if (k->seated && (kick_bell(k, leads) || !leads))
 		fd = k->seat;
-	sock.helper.deed_fd = deed_fd(sock.vj);
+	sock.helper.deed_fd = is_own() ? deed_fd(sock.vj) : -1; /* else who leads hears it by the bell, and the helper is awake before nobody does */
 	sock.helper.on_bell = leads;
 	state_set(HELPER_ASLEEP);
 	do { /* once more after a timer, or a ring, of a time in which it led */
