@@ -181,9 +181,11 @@ static long take(struct sock *s, struct msghdr *msg, int flags, bool plain, bool
 }
 
 /* Whoever is about to sleep until one comes, on the kernel's socket as well, needn't ask that first, if the last ones came over channels. */
-static bool spares_kernel(const struct dgram *d, const struct blocking *b)
+static bool spares_kernel(const struct sock *s, const struct blocking *b)
 {
-	return !b->kernel_ready && !b->timeout_ns && !d->from_kernel && d->in_row >= ROW_OF_CHANNELS;
+	const struct dgram *d = s->dgram;
+
+	return !b->kernel_ready && !b->timeout_ns && !s->shut_rd && !d->from_kernel && d->in_row >= ROW_OF_CHANNELS;
 }
 
 /* May it wait in the kernel's own call? Not to be asked before who has a time-out has waited for some of it in another way. */
@@ -269,7 +271,7 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plai
 				break;
 			continue;
 		}
-		r = take(s, msg, flags, plain, waits && spares_kernel(d, &b));
+		r = take(s, msg, flags, plain, waits && spares_kernel(s, &b));
 		if (r != -EAGAIN)
 			break;
 		if (!waits)

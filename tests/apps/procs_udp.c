@@ -2,6 +2,7 @@
 /* Part of `procs`: UDP sockets that a server forks, hands on, or opens anew for each peer */
 #include "procs_udp.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -750,6 +751,39 @@ static void part_error_before(void)
 	}
 }
 
+/* ---- shut, with something unread ------------------------------------------------------------------------------------- */
+
+/* Over the kernel: libc's own syscall() has nobody in front of it. */
+static void send_unseen(const struct server *s)
+{
+	long (*unseen)(long number, ...);
+	long fd;
+
+	*(void **)&unseen = dlsym(dlopen("libc.so.6", RTLD_LAZY), "syscall");
+	fd = unseen(SYS_socket, s->at.to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CHECK(unseen(SYS_sendto, fd, "12", 2, 0, &s->at.to, s->at.len) == 2);
+	CHECK(!unseen(SYS_close, fd));
+}
+
+/* What has come before shutdown() is read after it, also the kernel's, whichever way the last ones came. */
+static void part_shut(void)
+{
+	struct server s;
+	char buf[8];
+
+	server_open(&s, AF_INET);
+	for (int i = 0; i < SOME; i++) {
+		send_some(&s, 1);
+		take(s.fd, 0);
+	}
+	send_unseen(&s);
+	CHECK(shutdown(s.fd, SHUT_RD) < 0 && errno == ENOTCONN);
+	CHECK(recv(s.fd, buf, sizeof(buf), 0) == 2);
+	CHECK(recv(s.fd, buf, sizeof(buf), 0) == 0);
+	server_close(&s);
+	printf("what was unread, and the end\n");
+}
+
 /* ---- datagrams in pieces, from two threads on one processor ------------------------------------------------------- */
 
 enum { PIECES_CNT = 50000, PIECES_BYTES = 1000 };
@@ -845,6 +879,7 @@ void udp_parts(const char *only)
 		{ "udp_child", part_child }, { "udp_threads", part_threads }, { "udp_turns", part_turns }, { "udp_goes", part_goes },
 		{ "udp_peer", part_peer },   { "udp_sent", part_sent },	  { "udp_error", part_error }, { "udp_error_before", part_error_before },
 		{ "udp_sent_unread", part_sent_unread }, { "pieces", part_pieces }, { "late_set", part_late }, { "kernels_set", part_kernels_set },
+		{ "udp_shut", part_shut },
 	};
 
 	int fd = memfd_create("common", 0);
