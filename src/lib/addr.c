@@ -86,14 +86,12 @@ static struct ip_addr kernel_source(const struct ip_addr *remote)
 /* What is sent to one IPv4 address of this host may leave from another, the first of its network: the kernel knows, and is asked again after a while. */
 static struct ip_addr own_source(struct vj *vj, const struct ip_addr *remote)
 {
+	struct source *s = &vj->sources[remote->bytes[sizeof(remote->bytes) - 1] % SOURCE_CNT];
 	uint64_t now_ns = lib_clock_ns();
 
-	if (now_ns >= vj->source.until_ns || !ip_addr_eq(&vj->source.remote, remote)) {
-		vj->source.remote = *remote;
-		vj->source.addr = kernel_source(remote);
-		vj->source.until_ns = now_ns + 100 * NS_PER_MS;
-	}
-	return vj->source.addr;
+	if (now_ns >= s->until_ns || !ip_addr_eq(&s->remote, remote))
+		*s = (struct source){ .remote = *remote, .addr = kernel_source(remote), .until_ns = now_ns + 100 * NS_PER_MS };
+	return s->addr;
 }
 
 struct ip_addr addr_source_for(struct vj *vj, const struct vj_link *link, const struct ip_addr *remote)

@@ -119,6 +119,13 @@ struct route {
 	uint64_t table_seq; /* of an interface's link: when it was found; else 0 */
 };
 
+/* From which address the kernel sends to one of this host's, until when this is believed. Kept where the last bits of @remote say. */
+enum { SOURCE_CNT = 8 };
+struct source {
+	struct ip_addr remote, addr;
+	uint64_t until_ns; /* 0: empty */
+};
+
 /* Interfaces that vjd offers, and at which we have no channel (yet). */
 enum { OFFERED_MAX = 16 };
 struct offered {
@@ -180,10 +187,7 @@ struct vj {
 	struct lease *leases;
 	unsigned lease_room;
 	struct route routes[ROUTE_CNT];
-	struct {
-		struct ip_addr remote, addr;
-		uint64_t until_ns;
-	} source; /* of what was last sent to an address of this host, of addr_source_for() */
+	struct source sources[SOURCE_CNT];
 	struct offered offered;
 	unsigned ifl_cnt; /* links to interfaces */
 	uint32_t flow; /* of the next connection */

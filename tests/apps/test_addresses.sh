@@ -4,7 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-need python3 ip
+need python3 ip strace
 [ "$(id -u)" = 0 ] || skip "needs root, to have addresses"
 mine=(10.9.9.1 10.9.9.2 10.9.9.3)
 for addr in "${mine[@]}"; do
@@ -49,6 +49,16 @@ if vj:
         if "tcp" in line and " channel" not in line:
             print(line)
 PY
+# To each by turns
+cat >"$tmp/turns.py" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(20)
+for turn in range(100):
+    for addr in sys.argv[1:]:
+        s.sendto(b"x", (addr, 7000))
+        s.recv(100)
+PY
 
 start server.log "$vj" run -- python3 "$tmp/server.py" "${mine[@]}"
 has_all() {
@@ -58,4 +68,6 @@ until_true has_all
 python3 "$tmp/client.py" '' "${mine[@]}" >"$tmp/kernel"
 "$vj" run -- python3 "$tmp/client.py" "$vj" "${mine[@]}" >"$tmp/channel"
 diff "$tmp/kernel" "$tmp/channel" || fail "other addresses than the kernel's, or no channel"
+strace -f -qq -e trace=socket -o "$tmp/turns" "$vj" run -- python3 "$tmp/turns.py" "${mine[@]}"
+[ "$(wc -l <"$tmp/turns")" -lt 250 ] || fail "the kernel is asked for the source of each datagram"
 echo "three addresses: a channel to each, from where the kernel would ask"
