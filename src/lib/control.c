@@ -107,7 +107,7 @@ int control_want_interfaces(struct vj *vj)
 {
 	vj->offered.wanted = true;
 	if (vj->ctl)
-		control_poll(vj); /* what is offered may be said, and not heard yet */
+		control_poll(vj, false); /* what is offered may be said, and not heard yet */
 	if (vj->ctl)
 		control_take_offers(vj);
 	return !vj->ctl ? -ENOTCONN : vj->offered.again ? -ETIMEDOUT : 0;
@@ -146,7 +146,7 @@ static void control_offer(struct vj *vj, const struct ctl_interface *said)
 bool vj_has_interface(struct vj *vj)
 {
 	if (vj->ctl && !vj->ctl_next_ns)
-		control_poll(vj);
+		control_poll(vj, false);
 	for (unsigned i = 0; i < OFFERED_MAX; i++)
 		if (vj->offered.ifindex[i])
 			return true;
@@ -243,9 +243,9 @@ static void control_retry(struct vj *vj)
 	control_restate(vj, vj->ctl_run == run);
 }
 
-bool control_poll(struct vj *vj)
+bool control_poll(struct vj *vj, bool spared)
 {
-	bool spared = vj->silent && vj->ctl_next_ns, any = false;
+	bool any = false;
 	struct ctl_msg msg;
 	int fds[CTL_FDS_MAX], n = 0;
 

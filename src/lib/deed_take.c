@@ -58,7 +58,7 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg, bool o
 		sys_poll_ms(NULL, 0, 20);
 		vj->now_ns = lib_clock_ns();
 		vj->ctl_next_ns = 0;
-		control_poll(vj);
+		control_poll(vj, false);
 	}
 	if (err)
 		lib_log(vj, LOG_INFO, "a connection comes without its other end: no channel to process %d: %s",

@@ -61,7 +61,7 @@ bool vj_process(struct vj *vj)
 		any |= link_rx(vj->links[i]);
 	vj->stack_touched |= any;
 	if (unlikely(vj->now_ns >= vj->ctl_next_ns))
-		any |= control_poll(vj);
+		any |= control_poll(vj, vj->silent && vj->ctl_next_ns);
 	if (unlikely(vj->now_ns >= vj->move_ns))
 		move_poll(vj);
 	if (vj->dirty)

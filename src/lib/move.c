@@ -444,7 +444,7 @@ static bool transits_look(struct vj *vj, struct moves *m, uint64_t now_ns)
 		called |= t->called;
 	}
 	if (called && vj->ctl)
-		control_poll(vj);
+		control_poll(vj, false);
 	for (unsigned i = 0; called && i < vj->link_cnt; i++)
 		if (!vj->links[i]->ifl)
 			link_rx_all(vj->links[i]);

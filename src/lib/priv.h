@@ -281,8 +281,8 @@ int control_dial(struct vj *vj, int timeout_ms, const struct ctl_meanwhile *mean
 int control_begin(struct vj *vj);
 /* Something could not be stated: again in a while. */
 void control_again(struct vj *vj);
-/* Hear what vjd says; look for it again when it is away. Return: true if anything came. */
-bool control_poll(struct vj *vj);
+/* Hear what vjd says, unless @spared: its socket has nothing new; look for vjd again when it is away. Return: true if anything came. */
+bool control_poll(struct vj *vj, bool spared);
 /* To be called with the result of every ctl_client_*() request; passes it on. -ENOTCONN: vjd is gone, vj->ctl is NULL now. */
 int control_done(struct vj *vj, int err);
 

@@ -72,7 +72,7 @@ static int route_link(struct vj *vj, const struct ctl_channel *channel, const in
 	/* The peer asked first, and its CHANNEL event may have come just before the reply. */
 	*ret_link = link_by_channel_id(vj, channel->id);
 	if (!*ret_link) {
-		control_poll(vj);
+		control_poll(vj, false);
 		*ret_link = link_by_channel_id(vj, channel->id);
 	}
 	return *ret_link ? 0 : -EHOSTUNREACH;

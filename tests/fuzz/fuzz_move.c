@@ -113,8 +113,9 @@ bool link_peer_has_ended(struct vj_link *link)
 	return run.frames[link - run.link] % 2;
 }
 
-bool control_poll(struct vj *vj)
+bool control_poll(struct vj *vj, bool spared)
 {
+	(void)spared;
 	(void)vj;
 	return false;
 }
