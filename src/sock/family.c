@@ -196,6 +196,7 @@ static uint64_t seen_as(enum seen what, int32_t pid)
 void family_listens(struct sock *s)
 {
 	s->slot = slot_of(s->lease_fd);
+	s->narrowed = false;
 	has_taken = false;
 }
 
@@ -248,14 +249,32 @@ static uint64_t myself(void)
 	return app ? (uint64_t)app << 32 | (uint32_t)sock.pid : 0;
 }
 
-static int port_rest(const struct sock *s, bool rest)
+/* No two processes have ever waited at once. */
+static bool may_have_turns(const struct family_slot *slot)
+{
+	return atomic_load_explicit(&slot->seen, memory_order_relaxed) != seen_as(TOGETHER, 0);
+}
+
+/*
+ * At interfaces a handshake in progress can't go to the kernel, and clients can't be passed: so those ports are the kernel's for good. But if that was for a turn,
+ * and there are none, it is undone: port_widen().
+ */
+static int port_rest(struct sock *s, bool rest)
 {
 	int err = lease_rest(sock.vj, s->listener, rest);
 
-	/* at interfaces a handshake in progress can't go to the kernel, and clients can't be passed: so those ports are the kernel's for good */
-	if (err == -EBUSY && !lease_scope_narrow(sock.vj, s->listener))
+	if (err == -EBUSY && !lease_scope_narrow(sock.vj, s->listener)) {
+		s->narrowed = may_have_turns(s->slot);
 		err = lease_rest(sock.vj, s->listener, rest);
+	}
 	return err;
+}
+
+static VJ_COLD void port_widen(struct sock *s)
+{
+	if (may_have_turns(s->slot))
+		return;
+	s->narrowed = !s->on_trial && !s->own_mtu_mode && lease_scope_widen(sock.vj, s->listener) == -ETIMEDOUT; /* vjd is behind */
 }
 
 static bool all_rest(bool rest)
@@ -265,12 +284,6 @@ static bool all_rest(bool rest)
 	for (struct sock *s = sock.copied; s; s = s->next_copied)
 		all &= !s->slot || !port_rest(s, rest);
 	return all;
-}
-
-/* No two processes have ever waited at once. */
-static bool may_have_turns(const struct family_slot *slot)
-{
-	return atomic_load_explicit(&slot->seen, memory_order_relaxed) != seen_as(TOGETHER, 0);
 }
 
 /* Is it a process other than this one, and alive? One that was killed while it waited is still recorded; it may be a zombie. */
@@ -426,13 +439,15 @@ void family_waits(bool calm)
 
 	if (family_is_blind())
 		listeners_withdraw(REPORT_WHY_BLIND, (struct pause){ 0 });
-	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
+	for (struct sock *s = sock.copied; s; s = s->next_copied) {
 		if (!s->slot || !is_waited(s, NULL))
 			continue;
 		waits = true;
 		atomic_store_explicit(&s->slot->waiter, myself(), memory_order_relaxed);
 		if (!calm && may_have_turns(s->slot))
 			turn_look(s->slot);
+		if (unlikely(s->narrowed))
+			port_widen(s);
 	}
 	if (!waits)
 		return;

@@ -79,6 +79,7 @@ struct sock {
 	bool kernel_only; /* LISTEN: it will never have a lease */
 	bool copied;	  /* other processes may have copies, and LISTEN: listen, too. FRESH: connect it */
 	bool on_trial;	  /* LISTEN: no lease at interfaces yet, see accept.c */
+	bool narrowed;	  /* LISTEN: has no lease at interfaces, as its processes seem to wait by turns, see family.c */
 	bool looked;	  /* LISTEN: options have not changed since `option_fd` was made, or was found unnecessary */
 	bool kernels_option; /* TCP: has an option that only the kernel implements, option_kernel.c */
 	uint8_t own_mtu_mode; /* TCP, a bit for each family: has an IP_MTU_DISCOVER mode that channels at interfaces don't implement */

@@ -11,7 +11,7 @@ need python3
 
 start_vjd --attach eth0
 cat >"$tmp/server.py" <<'PY'
-import os, signal, socket, sys
+import os, signal, socket, sys, time
 how, port = sys.argv[1], int(sys.argv[2])
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 s = socket.socket(socket.AF_INET6)
@@ -37,6 +37,14 @@ if how == "workers":
 	for _ in range(3):
 		if os.fork() == 0:
 			break
+if how == "late":
+	first = os.fork()
+	second = first and os.fork()
+	if second:
+		print(first, second, flush=True)
+		signal.pause()
+	while first and not os.path.exists(sys.argv[3]): # in the second
+		time.sleep(0.01)
 served, held = 0, []
 while True:
 	c, _ = s.accept()
@@ -147,4 +155,33 @@ import json, sys
 assert [s["why"]["name"] for s in json.load(sys.stdin)["sockets"] if "why" in s] == ["USED_ELSEWHERE"] * 2'
 }
 within used_elsewhere || fail "vj why of copies of what a child uses: $("$vj" why "$shares")"
+
+# two workers, of which the second begins to wait when the first has a client, as if they had a mutex: once both are seen to wait both are on channels
+start late.log "${on_server[@]}" "$vj" run -- python3 "$tmp/server.py" late 7106 "$tmp/late"
+until_true grep -q ' ' "$tmp/late.log"
+read -r first second <"$tmp/late.log"
+names_interface() {
+	"$vj" why "$1" | has 'both .*(also at '
+}
+until_true names_interface "$first"
+coproc CLIENT { exec "${on_client[@]}" python3 -c '
+import socket
+c = socket.create_connection(("10.77.0.2", 7106), 60)
+c.sendall(b"x")
+print(c.recv(100), flush=True)
+input()' 2>&1; }
+pids+=("$CLIENT_PID")
+exec 6<&"${CLIENT[0]}" 7>&"${CLIENT[1]}"
+read -r -t 100 said <&6 && [ "$said" = "b'$first:x'" ] || fail "not by the only one that waits: $said"
+: >"$tmp/late"
+rests_as_by_turns() {
+	"$vj" why "$first" | has 'by turns'
+}
+until_true rests_as_by_turns
+until_true names_interface "$second" # its rest is over; the first one, which serves its client, has not looked
+echo >&7
+both_name_interfaces() {
+	at_client timeout 300 python3 "$tmp/ask.py" 7106 3 >"$tmp/asked" && names_interface "$first" && names_interface "$second"
+}
+within both_name_interfaces || fail "workers that were taken for ones with a mutex: $("$vj" why "$first" "$second")"
 exit 0
