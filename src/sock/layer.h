@@ -96,7 +96,7 @@ struct sock_layer {
 	struct sock *ended; /* became the kernel's while a call processed events; that call may still use them: ended_later() */
 	bool stdio; /* some socket has `stdio` */
 	bool accepts; /* the program has called accept(), in this process or before it was forked */
-	bool polls; /* the program has made a set of epoll, or has called poll() or select() for something of ours: not by system calls of its own */
+	_Atomic bool polls; /* the program has made a set of epoll, or has called poll() or select() for something of ours: not by system calls of its own */
 	_Atomic bool left; /* some token was left to the kernel's calls */
 	bool orphaned; /* a shared connection was closed: away_closed() is due when its descriptors are closed */
 	uint32_t lazy; /* sockets that need something before they are waited for: a lease, a claim */

@@ -95,8 +95,8 @@ VJ_EARLY static bool is_only_kernels(const struct file *f)
 
 VJ_EARLY static void whose_add(struct whose *w, const struct file *f)
 {
-	if (unlikely(!sock.polls))
-		sock.polls = true;
+	if (unlikely(!atomic_load_explicit(&sock.polls, memory_order_relaxed)))
+		atomic_store_explicit(&sock.polls, true, memory_order_relaxed);
 	if (!w->calm)
 		w->calm = atomic_load(&sock.inside);
 	if (w->calm && likely(atomic_load_explicit(&f->calm, memory_order_relaxed) == w->calm))
