@@ -440,6 +440,7 @@ static void end(void)
 		pthread_sigmask(SIG_SETMASK, &sock.helper.first_mask, NULL);
 }
 
+/* @arg: not NULL: this process shares a listener */
 static void *helper_main(void *arg)
 {
 	uint64_t seen = 0;
