@@ -6,6 +6,7 @@
 #include "lib/iflink.h"
 #include "lib/move.h"
 #include "lib/priv.h"
+#include "lib/stopped.h"
 #include "stack/tcp_move.h"
 
 #include <errno.h>
@@ -184,7 +185,7 @@ static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *lo
 }
 
 int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local, socklen_t local_len,
-		 const struct connect_option *opts, unsigned cnt, bool early, uint64_t cookie, struct vj_conn *ret_c)
+		 const struct connect_option *opts, unsigned cnt, unsigned how, uint64_t cookie, struct vj_conn *ret_c)
 {
 	struct endpoint from = { 0 }, to;
 	struct begin_options begin;
@@ -207,11 +208,13 @@ int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 		return err;
 	if (local && unlikely(!may_begin_at(vj, link, &from)))
 		return -EPERM;
+	if (unlikely(link->stop) && (how & CONNECT_OR_KERNEL) && stopped_alone(vj, link, &to))
+		return -EHOSTDOWN;
 	if (ip_addr_is_any(&from.addr))
 		from.addr = addr_source_for(vj, link, &to.addr);
 	stack_now(vj->stack, lib_clock_ns() / 1000);
 	begin_options_of(opts, cnt, &begin);
-	err = connect_from(vj, link, &from, &to, &begin, early, cookie, &id);
+	err = connect_from(vj, link, &from, &to, &begin, how & CONNECT_EARLY, cookie, &id);
 	if (err)
 		return err;
 	link_publish_all(vj);
@@ -222,7 +225,7 @@ int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local,
 	       socklen_t local_len, uint64_t cookie, struct vj_conn *ret_c)
 {
-	return connect_with(vj, remote, remote_len, local, local_len, NULL, 0, false, cookie, ret_c);
+	return connect_with(vj, remote, remote_len, local, local_len, NULL, 0, 0, cookie, ret_c);
 }
 
 int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_option *opts, unsigned cnt, uint64_t cookie,

@@ -19,17 +19,32 @@ struct connect_option {
 
 enum { CONNECT_OPTIONS_MAX = 32 };
 
+enum connect_how {
+	/*
+	 * Don't wait for an answer where the listener has promised a place: VJ_EV_CONNECTED is due at once, and conn_is_refused() may follow,
+	 * after vj_conn_close(), too, with a cookie of 0: deed_unheard() then. Else VJ_EV_UNANSWERED may come, over direct channels, too
+	 */
+	CONNECT_EARLY = 1,
+	CONNECT_OR_KERNEL = 2, /* -EHOSTDOWN if who should answer is known to be stopped: the kernel's queue takes it at once */
+};
+
 /**
  * connect_with() - vj_connect() with @cnt options, 0..CONNECT_OPTIONS_MAX
- * @early: Don't wait for an answer where the listener has promised a place: VJ_EV_CONNECTED is due at once, and conn_is_refused() may follow,
- *         after vj_conn_close(), too, with a cookie of 0: deed_unheard() then
+ * @how: enum connect_how, or 0
  * One that vj_conn_option_set() would refuse is left out. Return: as vj_connect().
  */
 int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local, socklen_t local_len,
-		 const struct connect_option *opts, unsigned cnt, bool early, uint64_t cookie, struct vj_conn *ret_c);
+		 const struct connect_option *opts, unsigned cnt, unsigned how, uint64_t cookie, struct vj_conn *ret_c);
 
 /** conn_is_refused() - After VJ_EV_ERROR: connected early, and never answered. Nobody has read what it said; it has that still */
 bool conn_is_refused(const struct vj *vj, struct vj_conn c);
+
+/**
+ * conn_withdraw() - After VJ_EV_UNANSWERED, over a direct channel: if who should answer is stopped, and nobody else is there who would, he is not to
+ * see @c, which the caller drops then. Makes system calls, may ask vjd
+ * Return: false: he isn't, or it is connected by now
+ */
+bool conn_withdraw(struct vj *vj, struct vj_conn c);
 
 /**
  * connect_again_with() - vj_connect_again(), likewise: the options of @c do not go along by themselves

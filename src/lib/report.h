@@ -74,7 +74,7 @@ enum report_way {
 	X(FIREWALL,      "the firewall leaves it to the kernel; its rule: see below")                           \
 	X(FIREWALL_FAR,  "programs of this host only, the firewall leaves the rest to the kernel; its rule: see below") \
 	X(TURNS,         "its processes wait for connections by turns; looked at again after a while") \
-	X(UNANSWERED,    "its peer did not answer over the channel for a second: the answers may come back by another interface") \
+	X(UNANSWERED,    "its peer did not answer over the channel: it was stopped (SIGSTOP, a debugger), or the answers come back by another interface") \
 	X(USED_ELSEWHERE, "over an interface, and used by another process, too, or handed on to one: it has become the kernel's") \
 	X(FILTERED,      "the program has put itself under a seccomp filter") \
 	X(DETACHED,      "its interface was detached while it stood: it has become the kernel's; after vj attach new ones are on channels") \

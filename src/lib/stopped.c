@@ -2,6 +2,7 @@
 #include "lib/stopped.h"
 
 #include "base/time.h"
+#include "lib/connect.h"
 #include "lib/move.h"
 #include "lib/proc_state.h"
 #include "stack/tcp_move.h"
@@ -50,6 +51,13 @@ bool link_is_stopped(struct vj_link *link)
 	return look(link) != PEER_RUNS;
 }
 
+bool stopped_alone(struct vj *vj, struct vj_link *link, const struct endpoint *remote)
+{
+	struct vj_link *other;
+
+	return link_is_stopped(link) && !route_other(vj, remote, vj->flow, link, &other);
+}
+
 /* ---- withdrawing ------------------------------------------------------------------------------------------------- */
 
 /* The next after @id that waits there for an answer */
@@ -91,6 +99,38 @@ static void withdraw_all(struct vj *vj, struct vj_link *link)
 		tcp_withdraw(vj->stack, id);
 	lib_log(vj, LOG_INFO, "process %d is stopped: %u connections that it has not accepted go to others", link->said.peer_pid, cnt);
 	vj->stack_touched = true;
+}
+
+/* One that is connected, and may have said something */
+static bool has_called(const struct vj *vj, const struct vj_link *link)
+{
+	struct tcp_id id = { 0 };
+
+	while (waiting_next(vj, link, &id))
+		if (tcp_ready(vj->stack, id) & STACK_EV_CONNECTED)
+			return true;
+	return false;
+}
+
+/*
+ * Others that wait to be connected there ask again by themselves. Where one is connected already no counter is touched, and who goes on may find a
+ * connection that has ended, as of a client that has given up.
+ */
+bool conn_withdraw(struct vj *vj, struct vj_conn c)
+{
+	struct tcp_id id = { c.v };
+	struct vj_link *link = move_link_of(vj, id);
+	struct endpoint local, remote;
+
+	tcp_endpoints(vj->stack, id, &local, &remote);
+	if (!link || !stopped_alone(vj, link, &remote))
+		return false;
+	link_rx_all(link);
+	if (!has_called(vj, link)) {
+		link_withdraw(link);
+		link_rx_all(link);
+	}
+	return !(tcp_ready(vj->stack, id) & STACK_EV_CONNECTED);
 }
 
 /* Return: does any that others may take? */

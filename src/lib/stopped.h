@@ -7,7 +7,8 @@
  * than a reason to do that; nothing is heard twice even if it goes on just then. One that is traced step by step (strace) is stopped at most looks, but
  * has run in between, and is left alone.
  *
- * Nobody looks while no call waits that others would take, or as long as there is nobody else.
+ * Nobody looks while no call waits that others would take, or as long as there is nobody else. Then who isn't connected yet goes to the kernel, when he
+ * has waited for a while (conn_withdraw() of connect.h): its queue takes him whether or not anybody runs. Who is connected has no need to.
  */
 #ifndef LIB_STOPPED_H
 #define LIB_STOPPED_H
@@ -25,5 +26,8 @@ bool link_stands_still(struct vj_link *link);
 
 /** link_is_stopped() - Is its process stopped at the moment? Makes system calls */
 bool link_is_stopped(struct vj_link *link);
+
+/** stopped_alone() - Is its process stopped at the moment, and nobody else there who takes calls to @remote? Makes system calls, may ask vjd */
+bool stopped_alone(struct vj *vj, struct vj_link *link, const struct endpoint *remote);
 
 #endif

@@ -39,22 +39,22 @@ static bool is_v6(const struct sockaddr *addr)
 /* Return: 0: begun on a channel; -errno: not there. */
 static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
+	unsigned cnt, how = sock.strict ? CONNECT_EARLY : CONNECT_EARLY | CONNECT_OR_KERNEL;
 	struct connect_option opts[SOCK_OPTION_CNT];
 	struct sockaddr_storage local;
 	socklen_t local_len = sizeof(local);
 	int err = ctx_get();
-	unsigned cnt;
 
 	if (err)
 		return err;
 	if (s->bound && sys_getsockname(fd, (struct sockaddr *)&local, &local_len))
 		return -EINVAL;
 	cnt = options_of(s, is_v6(addr), opts);
-	err = connect_with(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL, s->bound ? local_len : 0, opts, cnt, true,
+	err = connect_with(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL, s->bound ? local_len : 0, opts, cnt, how,
 			   (uint64_t)(uintptr_t)s, &s->conn);
 	if (err == -EPERM && s->any_port) {
 		((struct sockaddr_in *)&local)->sin_port = 0;
-		err = connect_with(sock.vj, addr, len, (struct sockaddr *)&local, local_len, opts, cnt, true, (uint64_t)(uintptr_t)s, &s->conn);
+		err = connect_with(sock.vj, addr, len, (struct sockaddr *)&local, local_len, opts, cnt, how, (uint64_t)(uintptr_t)s, &s->conn);
 	}
 	if (err) {
 		if (err != -EHOSTUNREACH)
@@ -116,7 +116,10 @@ bool sock_connect_unanswered(struct sock *s)
 {
 	if (sock.strict)
 		return false;
-	mute_note(s);
+	if (!conn_is_direct(s))
+		mute_note(s);
+	else if (!conn_withdraw(sock.vj, s->conn))
+		return false;
 	s->unanswered = true;
 	return s->connect_async && s->nonblock && kernel_connect(s, REPORT_WHY_UNANSWERED);
 }

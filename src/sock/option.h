@@ -34,6 +34,8 @@ bool option_kernels_there(int fd);
 unsigned options_of(const struct sock *s, bool v6, struct connect_option *ret);
 /* Is @c, of @s, one over IPv6? */
 bool conn_is_v6(const struct sock *s, struct vj_conn c);
+/* Over a direct channel: nothing is lost there, and a congestion control does nothing but to be said. */
+bool conn_is_direct(const struct sock *s);
 /* The same, onto a new connection. */
 void options_replay(const struct sock *from, struct vj_conn c);
 /* Return: 0; -ENOMEM. */

@@ -21,7 +21,5 @@ struct option_map {
 
 /* NULL: none. Of a connection, an option of the other family's IP is none of libvj's: the kernel socket keeps it. */
 const struct option_map *option_map_find(const struct sock *s, int level, int name);
-/* Nothing is lost there, and a congestion control does nothing but to be said. */
-bool conn_is_direct(const struct sock *s);
 
 #endif

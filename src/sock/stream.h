@@ -40,7 +40,7 @@ bool sock_connect_refused(struct sock *s);
 bool sock_call_again(struct sock *s);
 /* The same of one that is connected already, on a promise, when VJ_EV_ERROR says that nobody took it (called.c). Return: true: it goes on, in the kernel maybe */
 bool sock_call_refused(struct sock *s);
-/* Nobody has answered for a second. Return: true: it is the kernel's now. */
+/* Nobody has answered for a second, over an interface; or for a while, over a direct channel. Return: true: it is the kernel's now. */
 bool sock_connect_unanswered(struct sock *s);
 /* MSG_FASTOPEN, which connects first, of one that has done that. Return: 0: goes on; -EISCONN; as connect(); 1: it is better the kernel's */
 int conn_fastopen(struct sock *s);

@@ -58,6 +58,8 @@ enum report_why why_of_error(long err)
 	case -EINTR:
 	case -EAGAIN:
 		return REPORT_WHY_SILENT;
+	case -EHOSTDOWN:
+		return REPORT_WHY_UNANSWERED;
 	case -EPROTO:
 		return REPORT_WHY_VERSION;
 	case -EADDRINUSE:

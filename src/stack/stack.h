@@ -260,7 +260,7 @@ enum stack_ev {
 	STACK_EV_EOF = 1 << 4,	  /* peer sent FIN */
 	STACK_EV_ERROR = 1 << 5,  /* connection failed: tcp_error() */
 	STACK_EV_SENT_ALL = 1 << 6, /* everything sent has been acknowledged, FIN included if one was sent */
-	STACK_EV_UNANSWERED = 1 << 7, /* nobody has answered tcp_connect() in time (RFC 6298 5.7: 1 s); it goes on, and has nothing to send */
+	STACK_EV_UNANSWERED = 1 << 7, /* nobody has answered tcp_connect() in time (RFC 6298 5.7: 1 s); it goes on, and has nothing to send. tcp_connect_early(), on a link that cannot lose: after 200 ms, and whenever it asks again */
 };
 
 struct stack_event {

@@ -24,6 +24,7 @@
 /* ---- limits: Linux's defaults unless said otherwise ------------------------------------------ */
 
 #define TCP_RTO_INIT_MS 1000u /* RFC 6298 2.1 */
+#define TCP_ASKS_MS 200u       /* a call that asks: a process that runs has answered long before */
 #define TCP_RTO_MIN_MS 200u   /* less than RFC 6298 2.4 says, as everybody does */
 #define TCP_RTO_MAX_MS 120000u
 #define TCP_SYN_RETRIES 6    /* 127 s */
@@ -511,6 +512,12 @@ static inline bool tcb_is_fastopen(const struct tcb *t)
 static inline bool tcb_is_called(const struct tcb *t)
 {
 	return (t->flags & (TF_NO_LOSS | TF_CALLED | TF_ACTIVE)) == (TF_NO_LOSS | TF_CALLED | TF_ACTIVE) && t->state != TCP_CLOSED;
+}
+
+/* ... and is not connected before that */
+static inline bool tcb_asks(const struct tcb *t)
+{
+	return t->state == TCP_SYN_SENT && tcb_no_loss(t) && tcb_has(t, TF_ASKS);
 }
 
 /* Whoever called it waits for an answer: what tcp_accept() says */

@@ -18,7 +18,8 @@
  * window and MSS are those of the SYN-ACK that made the promise. So data, up to that window, and FIN go right behind the SYN; the server finds all of
  * it in one look, and nobody sleeps for the handshake. The SYN is marked by its urgent pointer, which is the window that the caller counts on. Without a
  * promise it is TCP_CALL_ASKS: the caller waits for a SYN-ACK with PSH, which says that it has a place, but no answer yet. That is a promise to this
- * one call, which goes on as one on a promise.
+ * one call, which goes on as one on a promise. Who runs says so within TCP_ASKS_MS; else that is reported (STACK_EV_UNANSWERED), and the caller, who has
+ * said nothing yet, may go elsewhere.
  *
  * The answer leaves in tcp_accept(), before the server's program can read anything; while there is no frame for it, nothing is readable. It rings
  * the caller's doorbell only if that waits for room. Until it arrives the caller keeps the data, to be able to call elsewhere: sndq begins at snd_una,

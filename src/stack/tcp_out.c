@@ -291,7 +291,7 @@ static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
 	if (more != NULL)
 		fields.urgent = more->urgent;
-	else if (tcb_no_loss(t) && t->state == TCP_SYN_SENT && tcb_has(t, TF_ASKS))
+	else if (tcb_asks(t))
 		fields.urgent = TCP_CALL_ASKS;
 	if (fields.urgent != 0 && (flags & TCP_ACK) == 0)
 		fields.ack = tcp_withdrawn_stamp(tx.link);

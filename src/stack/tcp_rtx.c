@@ -270,7 +270,7 @@ bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 	    (user_ms != 0 && rtx != NULL && t->backoff != 0 && rtx_stuck_ms(s, rtx) >= user_ms))
 		return tcp_conn_done(s, c, rtx_error(rtx));
 	t->backoff++;
-	if (t->state == TCP_SYN_SENT && t->backoff == 1 && t->sndq.bytes == 0 && !tcb_no_loss(t))
+	if (tcb_asks(t) || (t->state == TCP_SYN_SENT && t->backoff == 1 && t->sndq.bytes == 0 && !tcb_no_loss(t)))
 		tcp_event(s, c, STACK_EV_UNANSWERED);
 	/* Deferred: the peer has it. Only the end of the time makes it answer again, or send. */
 	if (deferred && t->backoff < ext->defer) {

@@ -56,8 +56,10 @@ static void synsent_established(struct stack *s, struct conn c, const struct tcp
 	uint32_t retries = t->backoff;
 	bool asks = tcb_no_loss(t) && tcb_has(t, TF_ASKS);
 
-	if (asks)
+	if (asks) {
 		t->flags &= ~(uint32_t)TF_ASKS;
+		tcp_timer_stop(s, c); /* TCP_ASKS_MS would wake the process */
+	}
 	tcp_fastopen_synack(s, c, seg, retries);
 	synsent_take_syn(s, c, seg);
 	tcp_ack_syn(s, c, tcb_has(t, TF_TS) ? &seg->opts.ts_ecr : NULL);

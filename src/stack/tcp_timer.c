@@ -224,6 +224,10 @@ void tcp_timer_data_sent(struct stack *s, struct conn c)
 		timer_watch(s, c);
 		return;
 	}
+	if (tcb_asks(t) && t->backoff == 0) {
+		timer_rtx_set(s, c, TCP_ASKS_MS);
+		return;
+	}
 	if (tcb_has(t, TF_PERSIST))
 		timer_persist_stop(s, t);
 	rtx = tcb_rtx(s, t);

@@ -80,7 +80,7 @@ bool tcp_may_withdraw(const struct stack *s, struct tcp_id id)
 {
 	const struct tcb *t = conn_at(s, id.v).t;
 
-	return tcb_no_loss(t) && !tcb_has(t, TF_HELD) && (tcb_is_called(t) || (t->state == TCP_SYN_SENT && tcb_has(t, TF_ASKS)));
+	return tcb_no_loss(t) && !tcb_has(t, TF_HELD) && (tcb_is_called(t) || tcb_asks(t));
 }
 
 void tcp_withdraw(struct stack *s, struct tcp_id id)

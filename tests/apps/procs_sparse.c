@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -17,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- a question now and then -------------------------------------------------------------------------------------- */
@@ -334,12 +336,135 @@ static void part_stirred(void)
 	printf("waits as long as it was to\n");
 }
 
+/* ---- who calls a server that is stopped -------------------------------------------------------------------------- */
+
+enum call { CALL_BLOCKS, CALL_POLLS, CALL_CNT };
+enum { STOPPED_MS = 20000, UNPROMISED_MS = 1500 /* a place that was promised is none any more */ };
+static struct {
+	uint16_t port;
+	int said[2];
+	enum call call;
+	bool ipv6, known; /* the client has been there before */
+} stopped;
+
+static void serves_in_turn(int listener)
+{
+	server_ready(listener);
+	for (;;) {
+		int fd = accept(listener, NULL, NULL); /* on either path */
+
+		CHECK(fd >= 0);
+		echo(fd);
+	}
+}
+
+static int calls(void)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} to = { .in6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
+	int fd = socket(stopped.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | (stopped.call == CALL_POLLS ? SOCK_NONBLOCK : 0), 0), r;
+	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+	if (!stopped.ipv6)
+		to.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	to.in.sin_port = htons(stopped.port); /* at the same place in both */
+	r = connect(fd, &to.any, sizeof(to));
+	if (stopped.call == CALL_POLLS) {
+		CHECK(r == -1 && errno == EINPROGRESS && poll(&pfd, 1, STOPPED_MS) == 1);
+		CHECK(pfd.revents == POLLOUT && !fcntl(fd, F_SETFL, 0));
+	} else {
+		CHECK(!r);
+	}
+	return fd;
+}
+
+/* Until those that come now are on the path in question, so that this is known and has a channel */
+static void call_until_on_path(void)
+{
+	uint64_t until_ms = now_ms() + ANSWER_MS;
+	bool on_path;
+
+	do {
+		int fd = calls();
+
+		on_path = kernel_has_conn(fd) == wants_kernel();
+		ping(fd);
+		close(fd);
+		CHECK(now_ms() < until_ms);
+	} while (!on_path);
+}
+
+static void client_of_stopped(int go)
+{
+	int fds[3];
+
+	if (stopped.known) {
+		call_until_on_path();
+		usleep(UNPROMISED_MS * 1000);
+	}
+	write_all(stopped.said[1], "", 1);
+	CHECK(read(go, &(uint8_t){ 0 }, 1) == 1);
+	alarm(STOPPED_MS / 1000);
+	for (int i = 0; i < 3; i++)
+		fds[i] = calls();
+	alarm(0);
+	write_all(stopped.said[1], "", 1);
+	for (int i = 0; i < 3; i++) {
+		ping(fds[i]);
+		close(fds[i]);
+	}
+	call_until_on_path();
+}
+
+static void calls_stopped(void)
+{
+	struct pollfd said;
+	pid_t server, client;
+	int go[2];
+
+	CHECK(!pipe(go) && !pipe(stopped.said));
+	said = (struct pollfd){ .fd = stopped.said[0], .events = POLLIN };
+	use_ipv6(stopped.ipv6);
+	stopped.port = server_start(serves_in_turn, &server);
+	client = child_start(client_of_stopped, go[0]);
+	CHECK(read(said.fd, &(uint8_t){ 0 }, 1) == 1);
+	CHECK(!kill(server, SIGSTOP) && waitpid(server, NULL, WUNTRACED) == server);
+	write_all(go[1], "", 1);
+	CHECK(poll(&said, 1, ANSWER_MS) == 1 && read(said.fd, &(uint8_t){ 0 }, 1) == 1); /* all are connected, though nobody runs who could say so */
+	CHECK(!kill(server, SIGCONT));
+	child_end(client);
+	end_by_signal(server, SIGKILL);
+	use_ipv6(false);
+	for (int i = 0; i < 2; i++) {
+		close(go[i]);
+		close(stopped.said[i]);
+	}
+}
+
+/* The kernel's queue takes who calls it; it serves him when it goes on, and who comes then is on channels again. */
+static void part_calls_stopped(void)
+{
+	for (stopped.call = 0; stopped.call < CALL_CNT; stopped.call++)
+		for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+			stopped.ipv6 = ipv6;
+			stopped.known = stopped.ipv6 == (stopped.call == CALL_POLLS);
+			calls_stopped();
+		}
+	printf("connected meanwhile, answered later\n");
+}
+
 void sparse_parts(const char *only)
 {
+	static const struct part by_name[] = { { "calls_stopped", part_calls_stopped } }; /* the kernel is to take them, which VJ_STRICT doesn't have */
 	static const struct part parts[] = { { "sparse", part_sparse },
 					     { "unasked", part_unasked },
 					     { "connects_beside", part_connects_beside },
 					     { "stirred", part_stirred } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+	if (only)
+		parts_run(by_name, sizeof(by_name) / sizeof(by_name[0]), only);
 }

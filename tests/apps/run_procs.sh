@@ -10,7 +10,7 @@ cat "$tmp/channel"
 for part in brief brief_kernel inetd caged clean mutex blind left turns_exec turns_killed stalls waits_late answers sent; do
 	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as many connections on channels as should be"
 done
-for part in called_killed called_closed called_killed_copied called_killed_full called_killed_kernel called_killed_last called_refused called_stopped offered queue_killed queue_copied queue_stopped said_much respawned restarted kept_board few unseen; do
+for part in called_killed called_closed called_killed_copied called_killed_full called_killed_kernel called_killed_last called_refused called_stopped offered queue_killed queue_copied queue_stopped said_much respawned restarted kept_board few unseen calls_stopped; do
 	"$build/tests/apps/procs" kernel $part || fail "$part, on the kernel"
 	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as on the kernel"
 done

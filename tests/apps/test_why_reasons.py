@@ -242,6 +242,15 @@ def owner_gone(stage):
     server.wait()
 
 
+def unanswered(stage):
+    server, ports = stage.server()
+    server.send_signal(signal.SIGSTOP)
+    client = stage.start(CLIENT, ports)
+    fds = stage.hear(client)
+    check(client.pid, fds, "UNANSWERED", "it was stopped")
+    server.send_signal(signal.SIGCONT)
+
+
 def no_answer(stage, begin, end, reason):
     """Who has a channel, and wants one to another server and to be a server itself while vjd can't be asked"""
     ports, others = (stage.server()[1] for _ in range(2))
@@ -335,7 +344,7 @@ def namespace(stage):
         print("no network namespace can be made here: NAMESPACE is not tried")
 
 
-CASES = ((owner_gone, ()), (silent, ()), (no_vjd, ()), (port_taken, ()), (shared_port, ()), (descriptors, ()), (without_library, ()),
+CASES = ((owner_gone, ()), (unanswered, ()), (silent, ()), (no_vjd, ()), (port_taken, ()), (shared_port, ()), (descriptors, ()), (without_library, ()),
          (quota, ("--leases-max", "1")), (cut_off, ()), (handed, ()), (namespace, ()))
 
 

@@ -696,6 +696,31 @@ static void placed_refused(void **state)
 	is_refused_with(t, 100);
 }
 
+/* Nobody says whether there is a place: that is reported soon, and whenever it asks again. Of one that would wait for the answer anyway nothing is. */
+static void unanswered(void **state)
+{
+	struct line *t = *state;
+
+	line_direct(t);
+	call(t);
+	SEND("S 0:0(0) urg 1");
+	SEND_AFTER(200 * MS, "S 0:0(0) urg 1");
+	EVENT(STACK_EV_UNANSWERED);
+	SEND_AFTER(2 * SEC, "S 0:0(0) urg 1");
+	EVENT(STACK_EV_UNANSWERED);
+	by_rule(t);
+	RECV(0, "SP. 0:0(0) ack 1 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	NOTHING_FOR(200 * SEC);
+	tcp_abort(t->s, t->id);
+	IGNORE();
+	t->local.port++;
+	assert_int_equal(tcp_connect(t->s, t->link, &t->local, &t->peer, t->cookie, &t->id), 0);
+	SEND("S 0:0(0)");
+	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	SEND_AFTER(2 * SEC, "S 0:0(0)");
+}
+
 /* Whoever was called stands still: the next is told all of it. */
 static void withdrawn(void **state)
 {
@@ -846,7 +871,7 @@ int main(void)
 		LINE_TEST(ends_at_once), LINE_TEST(closed_at_once), LINE_TEST(given_up), LINE_TEST(refused), LINE_TEST(refused_data),
 		LINE_TEST(link_ends), LINE_TEST(refused_orphan), LINE_TEST(refused_aborted), LINE_TEST(against_the_rule), LINE_TEST(stands_still), LINE_TEST(stands_still_unpromised),
 		LINE_TEST(last_use), LINE_TEST(corked), LINE_TEST(no_frame), LINE_TEST(no_frame_to_say), LINE_TEST(window_grows),
-		LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(placed_anyway), LINE_TEST(placed_again),
+		LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(unanswered), LINE_TEST(placed_anyway), LINE_TEST(placed_again),
 		LINE_TEST(leaves), LINE_TEST(moved), LINE_TEST(hurries_unplaced), LINE_TEST(placed_grows), LINE_TEST(both_call),
 		LINE_TEST(taken_back), LINE_TEST(holds_for_none), LINE_TEST(ends_unplaced), LINE_TEST(placed_writable), LINE_TEST(refused_corked),
 		LINE_TEST(withdrawn), LINE_TEST(stamped),
