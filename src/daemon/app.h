@@ -67,6 +67,7 @@ struct app {
 
 	struct bucket bucket;
 	uint64_t asked_ns; /* last REPORT about it; 0: none */
+	uint64_t ran_ns; /* when its process was last seen not to be stopped; 0: never looked */
 	struct lease_list leases;
 	uint32_t lease_cnt;
 	struct channel_end_list channels;

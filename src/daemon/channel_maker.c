@@ -195,6 +195,21 @@ struct owners {
 /* Of so many it is looked whether they are stopped, for one CONNECT. */
 enum { COPIES_LOOKED_AT = 16 };
 
+/* So long one that ran is taken to run on: many come at once. A call to one that doesn't is withdrawn later (lib/stopped.h). */
+#define RUNS_ON_NS (20 * NS_PER_MS)
+
+static bool is_stopped(struct app *app)
+{
+	const struct vjd *d = app->d;
+
+	if (app->ran_ns != 0 && d->now_ns - app->ran_ns < RUNS_ON_NS)
+		return false;
+	if (d->ops->process_stopped(app->pid))
+		return true;
+	app->ran_ns = d->now_ns;
+	return false;
+}
+
 /*
  * On the kernel whoever runs would take the connections of a copy that is stopped, too. Return: @lease, or that of a copy of its socket whose process
  * isn't stopped, if its own is
@@ -205,10 +220,10 @@ static struct lease *not_stopped(const struct app *app, struct lease *lease, str
 	struct lease *other = lease->key.proto == CTL_PROTO_TCP ? lease_next_copy(&d->leases, lease, NULL) : NULL;
 
 	owners->copied = other != NULL;
-	if (other == NULL || !d->ops->process_stopped(lease->app->pid))
+	if (other == NULL || !is_stopped(lease->app))
 		return lease;
 	for (unsigned i = 0; other != NULL && i < COPIES_LOOKED_AT; i++) {
-		owners->instead = !d->ops->process_stopped(other->app->pid);
+		owners->instead = !is_stopped(other->app);
 		if (owners->instead)
 			return other;
 		other = lease_next_copy(&d->leases, lease, other);

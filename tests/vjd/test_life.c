@@ -259,6 +259,7 @@ static void a_copy_takes_the_place_of_one_that_is_stopped(void **state)
 	assert_int_equal(copied, 3);
 	assert_int_equal(kill(pid, SIGSTOP), 0);
 	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	sleep_ms(50); /* for a moment it is taken to run on */
 	assert_int_equal(chosen(peer, &ep, 3, pid, &instead, &copied), 0);
 	assert_int_equal(instead, 1);
 	assert_int_equal(copied, 3);
