@@ -262,11 +262,12 @@ static bool lease_is_due(const struct sock *s)
 /* The family's ports rest (family.c): this process doesn't even attach for this one until that is over. */
 static bool lease_rests(int fd, struct sock *s)
 {
-	uint64_t until_ns = s->copied ? family_rests_before(fd) : 0;
+	uint64_t until_ns = s->copied ? family_rests_before(fd, !s->unleased.s) : 0;
 
 	if (!until_ns)
 		return false;
-	s->unleased = (struct pause){ .s = RETRY_S, .until_ns = until_ns };
+	pause_longer(&s->unleased, sys_clock_ns(), RETRY_S);
+	s->unleased.until_ns = min_u64(s->unleased.until_ns, until_ns); /* it ends before that if two are seen to wait at once */
 	listener_why(fd, s, REPORT_WHY_TURNS);
 	return true;
 }

@@ -372,7 +372,7 @@ static void follow(bool waits)
 	}
 }
 
-uint64_t family_rests_before(int fd)
+uint64_t family_rests_before(int fd, bool first)
 {
 	struct family_slot *slot = sock.strict ? NULL : slot_of(fd);
 	uint64_t was, until_ns;
@@ -380,7 +380,7 @@ uint64_t family_rests_before(int fd)
 	if (!slot)
 		return 0;
 	was = atomic_load(&slot->seen);
-	if (was >> 32 == TOOK && is_another(was) && atomic_compare_exchange_strong(&slot->seen, &was, 0))
+	if (first && was >> 32 == TOOK && is_another(was) && atomic_compare_exchange_strong(&slot->seen, &was, 0))
 		turn_begins();
 	until_ns = atomic_load(&family->rest_until_ns);
 	return sys_clock_ns() < until_ns ? until_ns : 0;

@@ -23,8 +23,11 @@ void family_starts(bool becomes, char *const envp[]);
 void family_start_failed(void);
 /* This process has started programs without the library, and not called accept(). */
 bool family_is_blind(void);
-/* Before the port is leased: when to ask again, as the family's ports rest until then; 0: now */
-uint64_t family_rests_before(int fd);
+/*
+ * Before the port is leased: when to ask again, as the family's ports rest until then; 0: now. @first: this process asks for the first time. Later on a turn is no
+ * reason: else one that is always met while another one serves a client would never have a lease, and never be seen to wait beside that one.
+ */
+uint64_t family_rests_before(int fd, bool first);
 /* The port is leased. */
 void family_listens(struct sock *s);
 /* ... and no more, by this process. */
