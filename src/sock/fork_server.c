@@ -8,7 +8,8 @@
  * The process's ports rest, that is, are given back to the kernel, for one of three reasons:
  *
  *	brief	Several connections within a second were brief, and none lasted. The ports rest for a second; clients that come then are the kernel's.
- *		Then it leases its ports again, and one connection decides. If that is brief, too, they rest for twice as long each time, up to a minute.
+ *		Then it leases its ports again, and one connection decides. If that is brief, too, they rest for twice as long each time, up to a minute;
+ *		but if one that came with it has lasted, as is known only later, it is several again that decide.
  *		A parent also closes its context at its next fork(), if nothing is left on channels, with helper thread and descriptors: each child
  *		would have copies of them to remove, a third of what such a child costs.
  *	handed	A child has put a connection in the place of standard input, output or error and become another program (inetd, socat's EXEC). Such
@@ -259,6 +260,8 @@ static void rest_end(uint64_t now_ns)
 {
 	unsigned cnt;
 
+	if (lasted_since(&server.accepted, false)) /* one beside the brief ones, as was seen later */
+		server.accepted.rest = (struct pause){ 0 };
 	server.rest_until_ns = now_ns + REST_S * NS_PER_SEC;
 	if (!ports_rest(false, &cnt))
 		server.why = REPORT_WHY_NONE;

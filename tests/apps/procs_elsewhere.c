@@ -809,11 +809,39 @@ static void part_sent(void)
 	printf("connections, sent to a worker\n");
 }
 
+/* A brief one and then one that lasts, which is known when the ports rest for the first already: after the rest a brief one decides nothing any more. */
+static void part_mixed(void)
+{
+	pid_t server;
+	uint16_t port = server_start(serve_sending, &server);
+	bool strict = getenv("VJ_STRICT") != NULL;
+	uint64_t end_ms = now_ms() + ANSWER_MS;
+
+	if (!strict && !wants_kernel()) {
+		CHECK(ask_until_kernel(ask_once, port, SENT_ROW) >= SENT_MANY);
+		for (bool kernel = true; kernel; usleep(300000)) {
+			kernel = ask_once(port);
+			kernel |= ask_lasting(port);
+			CHECK(now_ms() < end_ms);
+		}
+		while (ask_once(port)) {
+			CHECK(now_ms() < end_ms);
+			usleep(300000);
+		}
+		for (int i = 2; i < SENT_MANY; i++) {
+			usleep(100000);
+			CHECK(!ask_once(port));
+		}
+	}
+	end_by_signal(server, SIGTERM);
+	printf("some last\n");
+}
+
 void elsewhere_parts(const char *only)
 {
 	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "lingers", part_lingers }, { "turns_exec", part_turns_exec },
 					     { "turns_killed", part_turns_killed }, { "stalls", part_stalls }, { "waits_late", part_waits_late }, { "many", part_many },
-					     { "sent", part_sent } };
+					     { "sent", part_sent }, { "mixed", part_mixed } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }

@@ -7,7 +7,7 @@
 VJ_STRICT=1 "$vj" run -- "$build/tests/apps/procs" channel >"$tmp/channel" || { tail -n 3 "$tmp/channel"; fail "ended early"; }
 diff -u "$tmp/kernel" "$tmp/channel" || fail "channels behave in another way than the kernel"
 cat "$tmp/channel"
-for part in brief brief_kernel inetd caged clean mutex blind left turns_exec turns_killed stalls waits_late answers sent; do
+for part in brief brief_kernel inetd caged clean mutex blind left turns_exec turns_killed stalls waits_late answers sent mixed; do
 	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as many connections on channels as should be"
 done
 for part in called_killed called_closed called_killed_copied called_killed_full called_killed_kernel called_killed_last called_refused called_stopped offered queue_killed queue_copied queue_stopped said_much respawned restarted kept_board few unseen calls_stopped; do
