@@ -9,7 +9,7 @@
  *	pass	a process that has clients in its queue, and whose program sleeps in something else, passes them to the waiter (listeners_offer())
  *	rest	the ports go back to the kernel: each process gives up its lease at its next look, which is the waiter's next wait, or the next
  *		client of one that doesn't wait. Clients that they have by then are still passed on, or put into the kernel's queue; that needs no
- *		lease. After a second the next wait leases again. Each further rest is twice as long as the last; if none was needed for ten
+ *		lease. After a second who waits, or begins to, leases again. Each further rest is twice as long as the last; if none was needed for ten
  *		seconds, or for as long as the last one took if that is more, the next takes a second again.
  *
  * A rest begins with a turn: a process begins to wait when another one has accepted a client on a channel and not begun to wait again. So each socket's slot
@@ -227,6 +227,14 @@ static bool is_waited(const struct sock *s, const struct sleeper *but)
 	return false;
 }
 
+static bool any_waited(void)
+{
+	for (const struct sock *s = sock.copied; s; s = s->next_copied)
+		if (s->slot && is_waited(s, NULL))
+			return true;
+	return false;
+}
+
 /*
  * Is the program's first thread asleep, as at a mutex? Not if it waits for a processor or a disk (its state is another one): it will look for clients soon. So
  * will a thread that sleeps for sock.lock, which this thread holds: so it must be seen asleep twice, without having had the lock in between.
@@ -391,6 +399,18 @@ bool family_rests(void)
 	return rests;
 }
 
+uint64_t family_again_ns(uint64_t now_ns)
+{
+	uint64_t until_ns;
+
+	if (likely(!rests))
+		return TIME_NEVER;
+	until_ns = atomic_load_explicit(&family->rest_until_ns, memory_order_relaxed);
+	if (now_ns < until_ns)
+		return until_ns;
+	return any_waited() ? now_ns + RETRY_S * NS_PER_SEC : TIME_NEVER; /* who doesn't wait follows when he does */
+}
+
 bool family_is_calm(void)
 {
 	return !family || (sock.accepts && !family_rests() && !atomic_load_explicit(&family->rest_until_ns, memory_order_relaxed));
@@ -517,5 +537,5 @@ void family_look(bool idle)
 	if (family_is_blind())
 		listeners_withdraw(REPORT_WHY_BLIND, (struct pause){ 0 });
 	count_passed();
-	follow(false);
+	follow(any_waited());
 }

@@ -54,6 +54,8 @@ void family_look(bool idle);
 bool family_looks_again(void);
 /* This process's ports are the kernel's for a while. */
 bool family_rests(void);
+/* If so: when it is to be seen whether that is over; TIME_NEVER: they are leased */
+uint64_t family_again_ns(uint64_t now_ns);
 /* No port has ever rested, and this process can't become blind: a thread has nothing to look at before it waits. */
 bool family_is_calm(void);
 

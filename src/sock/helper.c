@@ -60,34 +60,41 @@ static bool is_last(void)
 	return unlikely(sock.helper.first_ended_ns != 0) && helper_threads() == 2;
 }
 
-/* Nobody tells that a thread has ended: so the helper looks, soon in a process that ends soon. Return: @ret_left, or NULL: it may sleep for ever */
-static struct timespec *look_in(struct timespec *ret_left)
+/* Nobody tells that a thread has ended: so the helper looks, soon in a process that ends soon. */
+static uint64_t ended_look_ns(uint64_t now_ns)
 {
-	uint64_t ended_ns = sock.helper.first_ended_ns, wait_ns;
+	uint64_t ended_ns = sock.helper.first_ended_ns;
 
 	if (likely(!ended_ns))
-		return NULL;
-	wait_ns = min_u64((sys_clock_ns() - ended_ns) / LOOK_SHARE, LOOK_MAX_MS * NS_PER_MS);
-	*ret_left = timespec_of((int64_t)max_u64(wait_ns, MOMENT_NS));
-	return ret_left;
+		return TIME_NEVER;
+	return now_ns + max_u64(min_u64((now_ns - ended_ns) / LOOK_SHARE, LOOK_MAX_MS * NS_PER_MS), MOMENT_NS);
 }
 
-/* Sleep until a kick, the timer, an event at @fd or @other (-1: none), or for @length (NULL: for ever, or until it looks). Return: has the timer expired? */
+/* How long may it sleep where nothing wakes it? Nobody tells that a rest of the ports is over, either. Return: @ret_length; NULL: for ever. Lock held */
+static const struct timespec *until_look(struct timespec *ret_length)
+{
+	uint64_t now_ns = sys_clock_ns(), again_ns = min_u64(fork_server_again_ns(), min_u64(family_again_ns(now_ns), ended_look_ns(now_ns)));
+
+	if (likely(again_ns == TIME_NEVER))
+		return NULL;
+	*ret_length = timespec_of(time_left(again_ns, now_ns));
+	return ret_length;
+}
+
+/* Sleep until a kick, the timer, an event at @fd or @other (-1: none), or for @length (NULL: for ever). Return: has the timer expired? */
 static bool nap(int fd, int other, const struct timespec *length)
 {
 	struct pollfd pfd[] = { { .fd = sock.helper.kick.fd, .events = POLLIN },
 				{ .fd = sock.helper.timer_fd, .events = POLLIN },
 				{ .fd = fd, .events = POLLIN },
 				{ .fd = other, .events = POLLIN } };
-	struct timespec left, *until = &left;
+	struct timespec left;
 	uint64_t times;
 	int n;
 
 	if (length)
 		left = *length;
-	else
-		until = look_in(&left);
-	n = sys_ppoll(pfd, ARRAY_SIZE(pfd), until, NULL);
+	n = sys_ppoll(pfd, ARRAY_SIZE(pfd), length ? &left : NULL, NULL);
 	sock.helper.sleeper.kicked = n > 0 && pfd[0].revents;
 	sock.helper.sleeper.rung = n > 0 && pfd[2].revents;
 	return n > 0 && pfd[1].revents &&
@@ -321,6 +328,8 @@ static bool sleep_deep(bool *ret_late, uint64_t *ret_seen)
 {
 	struct kick *k = &sock.helper.kick;
 	bool leads = sock.leader == &sock.helper.sleeper, off, late, held;
+	const struct timespec *length;
+	struct timespec left;
 	int fd = leads ? vj_fd(sock.vj) : -1;
 
 	if (!k->seated)
@@ -331,8 +340,9 @@ static bool sleep_deep(bool *ret_late, uint64_t *ret_seen)
 	sock.helper.on_bell = leads;
 	state_set(HELPER_ASLEEP);
 	do { /* once more after a timer, or a ring, of a time in which it led */
+		length = until_look(&left);
 		lock_leave();
-		off = nap(fd, sock.helper.deed_fd, NULL);
+		off = nap(fd, sock.helper.deed_fd, length);
 		nap_end();
 		if (off) /* if it was set anew before we had the lock, it goes off once in vain */
 			sock.helper.timer_ns = TIME_NEVER;
@@ -371,14 +381,15 @@ static bool is_calm(void)
 static void sleep_calm(void)
 {
 	int fd = vj_control_fd(sock.vj); /* closed only by a thread that has read its end */
-	uint64_t until_ns = fork_server_again_ns();
-	struct timespec length = timespec_of(time_left(until_ns, sys_clock_ns()));
+	const struct timespec *length;
+	struct timespec left;
 
 	vj_calm_begin(sock.vj);
 	sock.helper.deed_fd = deed_fd(sock.vj);
 	state_set(HELPER_CALM);
+	length = until_look(&left);
 	lock_drop();
-	nap(fd, sock.helper.deed_fd, until_ns == TIME_NEVER ? NULL : &length);
+	nap(fd, sock.helper.deed_fd, length);
 	nap_end();
 	state_set(HELPER_TICK);
 	if (sock.vj)
