@@ -219,17 +219,16 @@ static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, si
 	return done;
 }
 
-/* Into sndq as far as it may grow, and out as far as it may go. */
+/* What is left of a write of @len bytes, of which *@ret_len have gone: into sndq as far as it may grow, and out as far as it may go. */
 static int send_queued(struct stack *s, struct conn c, const uint8_t *buf, size_t len,
 		       size_t *ret_len)
 {
 	struct tcb *t = c.t;
-	uint32_t sndbuf = tcp_sndbuf(s, c), unacked = tcb_unacked(t);
-	uint32_t room = sndbuf > unacked ? sndbuf - unacked : 0;
-	uint32_t want = tcp_is_notsent(s, t) && !tcb_is_called(t) ? 0 : (uint32_t)min_size(len, room);
-	uint32_t took = want != 0 ? bufq_append_some(&s->bufs, &t->sndq, buf, want) : 0;
+	uint32_t room = tcp_sndbuf_room(s, c, len);
+	uint32_t want = tcp_is_notsent(s, t) && !tcb_is_called(t) ? 0 : (uint32_t)min_size(len - *ret_len, room);
+	uint32_t took = want != 0 ? bufq_append_some(&s->bufs, &t->sndq, buf + *ret_len, want) : 0;
 
-	if (took < len)
+	if (took < len - *ret_len)
 		t->flags |= TF_WANT_WRITE;
 	*ret_len += took;
 	if (took == 0)
@@ -246,7 +245,7 @@ static int send_stream(struct stack *s, struct conn c, const uint8_t *buf, size_
 	if (tcb_no_loss(c.t) && c.t->sndq.bytes == 0 && !tcb_keeps_or_owes(c.t))
 		done += send_direct(s, c, buf + done, len - done, &blocked);
 	if (done < len) {
-		err = send_queued(s, c, buf + done, len - done, &done);
+		err = send_queued(s, c, buf, len, &done);
 		if (blocked != 0)
 			tcp_output_later(s, c);
 		else

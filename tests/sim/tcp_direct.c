@@ -354,9 +354,11 @@ static void back_pressure(void **state)
 	for (unsigned int i = 0; i < sizeof(bytes); i++)
 		bytes[i] = line_byte(1 + i);
 	t->drv->tx_max = 1;
-	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &n), 0);
-	assert_int_equal(n, 262144);
-	assert_int_equal(tcp_send(t->s, t->id, bytes + n, sizeof(bytes) - n, 0, &n), -EAGAIN);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, 200000, 0, &n), 0);
+	assert_int_equal(n, 200000);
+	assert_int_equal(tcp_send(t->s, t->id, bytes + n, sizeof(bytes) - n, 0, &n), 0);
+	assert_int_equal(n, 262144 - 200000);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, 1, 0, &n), -EAGAIN);
 	SEND(". 1:4001(4000) ack 1");
 	NOTHING_FOR(10 * SEC);
 	t->drv->tx_max = 10;
@@ -389,6 +391,51 @@ static size_t fill(struct line *t, unsigned int from)
 	while (tcp_send(t->s, t->id, bytes + sum, sizeof(bytes) - sum, 0, &n) == 0)
 		sum += n;
 	return sum;
+}
+
+/* Return: how much of a write of @len bytes is taken, where the peer has a window of none */
+static int taken(struct line *t, size_t len)
+{
+	static uint8_t bytes[BUF_MORE_BYTES + 1];
+	size_t n;
+
+	for (unsigned int i = 0; i < sizeof(bytes); i++)
+		bytes[i] = line_byte(1 + i);
+	return tcp_send(t->s, t->id, bytes, len, 0, &n) == 0 ? (int)n : 0;
+}
+
+/* A large write that finds nothing before it is taken whole, unless it could not be; the next one isn't. */
+static void whole_write(void **state)
+{
+	struct line *t = *state;
+	static const struct {
+		size_t len;
+		int set, taken;
+	} cases[] = {
+		{ BUF_BYTES + 1, 0, BUF_BYTES + 1 },
+		{ BUF_MORE_BYTES, 0, BUF_MORE_BYTES },
+		{ BUF_MORE_BYTES + 1, 0, BUF_BYTES },
+		{ BUF_BYTES, 100000, 100000 },
+	};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		direct(t, 0);
+		line_established_passive(t, "mss 4000");
+		if (cases[i].set)
+			option(t, TCP_OPT_SNDBUF, (uint32_t)cases[i].set);
+		RECV(0, ". 1:1(0) ack 1 win 0");
+		assert_int_equal(taken(t, cases[i].len), cases[i].taken);
+		assert_int_equal(taken(t, BUF_BYTES + 1), 0);
+		IGNORE();
+		EVENT(0);
+		RECV(0, ". 1:1(0) ack 1 win 4000");
+		SEND(". 1:4001(4000) ack 1");
+	}
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	t->s->mem.bytes_max = 8 * t->s->mem.bytes - 8; /* an eighth of it is taken */
+	assert_int_equal(taken(t, BUF_BYTES + 1), BUF_BYTES);
 }
 
 /*
@@ -837,6 +884,7 @@ int main(void)
 		LINE_TEST(small_writes),
 		LINE_TEST(cork_full),
 		LINE_TEST(back_pressure),
+		LINE_TEST(whole_write),
 		LINE_TEST(stuck),
 		LINE_TEST(stuck_not),
 		LINE_TEST(stuck_memory_short),
