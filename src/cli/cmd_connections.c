@@ -208,7 +208,7 @@ static int show(struct ctl_client *client, int32_t pid, bool json)
 	if (rc < 0)
 		complain("connections: vjd did not tell: %s", strerror(-rc));
 	else if (pid != 0 && who.cnt == 0)
-		complain("connections: process %d is no application of this vjd that you may see; see: vj status", pid);
+		complain("connections: process %d is no application of this vjd that you may see; see: vj status, vj why %d", pid, pid);
 	else
 		status = show_all(client, &who, json) == 0 ? EXIT_OK : EXIT_FAILED;
 	free(who.apps);

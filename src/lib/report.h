@@ -45,7 +45,7 @@ enum report_way {
 	X(UNUSED,        "nothing was read from it yet, nor sent to a program under vj run; or few answers")                      \
 	X(NOT_LOCAL,     "the address is another host's, and no interface with channels is there, or no single one") \
 	X(ROUTES,        "the host has rules of routing (ip rule), or several hops lead there: only the kernel knows the way") \
-	X(NO_OWNER,      "no program under vj run has that address and port")                                   \
+	X(NO_OWNER,      "no program under vj run has that address and port, or it has not waited for clients there yet") \
 	X(OWNER_GONE,    "the program that had that port on channels gave it up before it took the connection, which is the kernel's now: connect anew for a channel") \
 	X(REFUSED,       "vjd refuses this user, or the port belongs to another user's program")                \
 	X(NO_VJD,        "no vjd ran just then (vj status): new connections, and who listens, ask again")       \
