@@ -79,7 +79,8 @@ uint32_t tcp_sndbuf_room(const struct stack *s, struct conn c, size_t len)
 {
 	uint32_t sndbuf = tcp_sndbuf(s, c), unacked = tcb_unacked(c.t);
 
-	if (len > sndbuf && len <= s->cfg.wmem.max && c.t->sndq.bytes == 0 && tcb_no_loss(c.t) && sndbuf_is_auto(s, c.t) && !memory_short(s))
+	if (len > sndbuf && len <= s->cfg.wmem.max && c.t->sndq.bytes == 0 && tcb_no_loss(c.t) && !tcb_is_called(c.t) && sndbuf_is_auto(s, c.t) &&
+	    !memory_short(s))
 		return s->cfg.wmem.max;
 	return sndbuf > unacked ? sndbuf - unacked : 0;
 }

@@ -49,9 +49,9 @@ struct tcp_tune {
 /* Bytes of sndq that the program may fill */
 uint32_t tcp_sndbuf(const struct stack *s, struct conn c);
 /*
- * How much more of it, of a write of @len bytes: on a link that cannot lose all of one that finds nothing queued, up to wmem.max. So it is on Linux's
- * loopback, and who is told of a part comes back with the rest, and may have copied it again (hiredis). Larger ones, and those that sndq has room for, go
- * into frames piece by piece, without a copy in sndq.
+ * How much more of it, of a write of @len bytes: on a link that cannot lose all of one that finds nothing queued, up to wmem.max, unless what it says has to be
+ * kept until somebody accepts it. So it is on Linux's loopback, and who is told of a part comes back with the rest, and may have copied it again (hiredis).
+ * Larger ones, and those that sndq has room for, go into frames piece by piece, without a copy in sndq.
  */
 uint32_t tcp_sndbuf_room(const struct stack *s, struct conn c, size_t len);
 /* The largest window that the receive buffer, as it is now, allows */
