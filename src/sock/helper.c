@@ -586,7 +586,7 @@ void helper_stop(void)
 
 void sock_before_thread_exit(void)
 {
-	if (SYS_CALL0(SYS_gettid) != ker_getpid())
+	if (sock.barred || SYS_CALL0(SYS_gettid) != ker_getpid())
 		return;
 	lock_take();
 	pthread_sigmask(SIG_SETMASK, NULL, &sock.helper.first_mask);

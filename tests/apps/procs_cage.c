@@ -267,17 +267,24 @@ static void *sleeps(void *arg)
 	return arg;
 }
 
-/* It has what it needs of threads, and its connection stays where it is. */
-static void client_cancels(int port)
+/* This process is ended if it makes one of two system calls. */
+static void ended_at(unsigned a, unsigned b)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, b, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0));
+}
+
+/* It has what it needs of threads, and its connection stays where it is. */
+static void client_cancels(int port)
+{
 	int fd = connect_to((uint16_t)port);
 	pthread_t thread;
 
@@ -285,8 +292,28 @@ static void client_cancels(int port)
 	ping(fd);
 	alarm(ANSWER_MS / 1000);
 	CHECK(!pthread_create(&thread, NULL, sleeps, NULL));
-	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0));
+	ended_at(SYS_clone, SYS_clone3);
 	CHECK(!pthread_cancel(thread) && !pthread_join(thread, NULL));
+	ping(fd);
+	close(fd);
+}
+
+static void *exits(void *arg)
+{
+	ended_at(SYS_gettid, SYS_getpid);
+	pthread_exit(arg);
+}
+
+/* A filter for a thread that uses no connection: it makes no call that libc doesn't. */
+static void client_exits(int port)
+{
+	int fd = connect_to((uint16_t)port);
+	pthread_t thread;
+
+	check_path(fd);
+	ping(fd);
+	alarm(ANSWER_MS / 1000);
+	CHECK(!pthread_create(&thread, NULL, exits, NULL) && !pthread_join(thread, NULL));
 	ping(fd);
 	close(fd);
 }
@@ -295,6 +322,12 @@ static void part_filtered_cancels(void)
 {
 	serve_clients(client_cancels, 1, 2);
 	printf("it cancels a thread\n");
+}
+
+static void part_filtered_exits(void)
+{
+	serve_clients(client_exits, 1, 2);
+	printf("a thread of it ends\n");
 }
 
 static bool capabilities_are(__u32 bits)
@@ -667,6 +700,7 @@ void cage_parts(const char *only)
 {
 	static const struct part parts[] = { { "filtered", part_filtered }, { "filtered_child", part_filtered_child },
 					     { "filtered_cancels", part_filtered_cancels },
+					     { "filtered_exits", part_filtered_exits },
 					     { "two_users", part_two_users },
 					     { "cloned", part_cloned },
 					     { "pids", part_pids }, { "no_files", part_no_files },
