@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """vj why: the path of every socket of a process, and the reason of each that is the kernel's; test_why_reasons.py makes the other reasons happen"""
 
+import contextlib
 import json
 import os
 import signal
@@ -241,41 +242,38 @@ def check_elsewhere():
         server.wait()
 
 
-def check_static():
-    """A program without the library, started by one that has it"""
-    parent = start(f"import subprocess, sys; p = subprocess.Popen([{STATIC!r}], stdin=subprocess.PIPE); print(p.pid, flush=True); sys.stdin.read()")
+@contextlib.contextmanager
+def started(program, speaks=True):
+    """A program that one under vj run starts. Yields its process number and the first word that it @speaks, or ''"""
+    word = "p.stdout.readline().decode().strip()" if speaks else "''"
+    parent = start(f"import subprocess, sys; p = subprocess.Popen([{program!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE); "
+                   f"print(p.pid, {word}, flush=True); sys.stdin.read()")
     try:
-        said = run(parent.stdout.readline().strip(), status=1)
-        assert "all on the kernel" in said and "statically linked" in said, said
+        yield parent.stdout.readline().rstrip("\n").split(" ", 1)
     finally:
         parent.kill()
         parent.wait()
+
+
+def check_static():
+    """A program without the library, started by one that has it"""
+    with started(STATIC, speaks=False) as (pid, _):
+        said = run(pid, status=1)
+        assert "all on the kernel" in said and "statically linked" in said, said
 
 
 def check_go():
     """A program of Go's: what functions of C connect is the kernel's, too, since Go's own calls may read it"""
-    parent = start(f"import subprocess, sys; p = subprocess.Popen([{GO_LIKE!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE); "
-                   "print(p.pid, p.stdout.readline().decode().strip(), flush=True); sys.stdin.read()")
-    try:
-        pid, read = parent.stdout.readline().split()
+    with started(GO_LIKE) as (pid, read):
         assert read == "read", read
         said = run(pid, status=1)
         assert "all on the kernel" in said and "is a Go program" in said, said
-    finally:
-        parent.kill()
-        parent.wait()
 
 
 def check_first_ended():
     """Of a process whose first thread has ended /proc shows nothing by its own number"""
-    parent = start(f"import subprocess, sys; p = subprocess.Popen([{FIRST_ENDS!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE); "
-                   "print(p.pid, p.stdout.readline().decode().strip(), flush=True); sys.stdin.read()")
-    try:
-        pid, port = parent.stdout.readline().split()
+    with started(FIRST_ENDS) as (pid, port):
         until(lambda: f":{port} " in why(pid).stdout and " both " in why(pid).stdout)
-    finally:
-        parent.kill()
-        parent.wait()
 
 
 def check_left():

@@ -23,16 +23,9 @@
 
 #include "base/types.h"
 #include "channel/area_map.h"
+#include "hot.h"
 
-enum { MSG_BYTES = 64, BATCH = 64, CONNS_MAX = 100 };
-
-#define REQUIRE(cond)                                                              \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			exit(1);                                                   \
-		}                                                                  \
-	} while (0)
+enum { BATCH = 64 };
 
 /* ---- TCP ------------------------------------------------------------------------------------------------------- */
 

@@ -14,24 +14,14 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hot.h"
 #include "kernel_conn.h"
-
-enum { MSG_BYTES = 64, CONNS_MAX = 100 };
-
-#define REQUIRE(cond)                                                              \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			exit(1);                                                   \
-		}                                                                  \
-	} while (0)
 
 /* The connections of one side, or its UDP socket and where the other one's is */
 struct side {
