@@ -12,16 +12,33 @@
 #include <stdint.h>
 #include <sys/auxv.h>
 
+/* The program's, as it lies in memory */
+struct headers {
+	const Elf64_Phdr *first, *end;
+	uintptr_t base; /* added to all of its addresses */
+};
+
+/* Is it in what the loader has mapped? A header may say anything. */
+VJ_EARLY static bool is_mapped(const struct headers *h, uint64_t at, uint64_t bytes)
+{
+	for (const Elf64_Phdr *p = h->first; p < h->end; p++)
+		if (p->p_type == PT_LOAD && at >= p->p_vaddr && bytes <= p->p_filesz && at - p->p_vaddr <= p->p_filesz - bytes)
+			return true;
+	return false;
+}
+
 VJ_EARLY bool program_is_go(void)
 {
-	const Elf64_Phdr *ph = (const Elf64_Phdr *)getauxval(AT_PHDR), *end = ph + getauxval(AT_PHNUM); /* of the program, also where it was moved to */
-	uintptr_t base = 0;
+	const Elf64_Phdr *first = (const Elf64_Phdr *)getauxval(AT_PHDR);
+	struct headers h = { .first = first, .end = first + getauxval(AT_PHNUM) };
 
-	for (const Elf64_Phdr *p = ph; p < end; p++) {
+	for (const Elf64_Phdr *p = h.first; p < h.end; p++)
 		if (p->p_type == PT_PHDR)
-			base = (uintptr_t)ph - p->p_vaddr;
-		if (p->p_type == PT_NOTE && go_note_is_in((const char *)(base + p->p_vaddr), p->p_memsz))
+			h.base = (uintptr_t)first - p->p_vaddr;
+	if (!is_mapped(&h, (uintptr_t)first - h.base, sizeof(*first))) /* without PT_PHDR, and moved */
+		return false;
+	for (const Elf64_Phdr *p = h.first; p < h.end; p++)
+		if (p->p_type == PT_NOTE && is_mapped(&h, p->p_vaddr, p->p_filesz) && go_note_is_in((const char *)(h.base + p->p_vaddr), p->p_filesz))
 			return true;
-	}
 	return false;
 }

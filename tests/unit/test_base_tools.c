@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "base/go_note.h"
 #include "base/log.h"
 #include "base/prng.h"
 #include "base/seq.h"
@@ -14,6 +15,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -301,6 +303,32 @@ static void test_assert(void **state)
 	assert_non_null(strstr(said, "fail_unreachable"));
 }
 
+/* Behind another note, cut short anywhere, and notes that claim any size; in memory that ends where they do, for the sanitizers. */
+static void test_go_note(void **state)
+{
+	static const struct {
+		Elf64_Nhdr other;
+		char name[8], desc[4];
+		Elf64_Nhdr go;
+		char go_name[4];
+	} notes = { { 5, 2, 4 }, "Other", "x", { 4, 0, GO_NOTE_BUILD_ID }, "Go" };
+
+	(void)state;
+	for (size_t bytes = 0; bytes <= sizeof(notes); bytes++) {
+		char *cut = malloc(bytes + !bytes);
+
+		assert_non_null(cut);
+		memcpy(cut, &notes, bytes);
+		assert_int_equal(go_note_is_in(cut, bytes), bytes == sizeof(notes));
+		free(cut);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		Elf64_Nhdr claims[3] = { { i == 0 ? UINT32_MAX : 0, i == 1 ? UINT32_MAX : 0, i == 2 ? UINT32_MAX : GO_NOTE_BUILD_ID } };
+
+		assert_false(go_note_is_in((char *)claims, sizeof(claims)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,7 +336,7 @@ int main(void)
 		cmocka_unit_test(test_bitmap),	    cmocka_unit_test(test_prng_golden),
 		cmocka_unit_test(test_prng_bounds), cmocka_unit_test(test_time),
 		cmocka_unit_test(test_seq),	    cmocka_unit_test(test_log),
-		cmocka_unit_test(test_assert),
+		cmocka_unit_test(test_assert),	    cmocka_unit_test(test_go_note),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
