@@ -12,19 +12,40 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/vj-apps-XXXXXX")
 export VJ_SOCKET=$tmp/vjd.sock
 pids=()
 
+# Where the threads of process PID stand, and what signals do there
+stack() {
+	printf '%s: %s\n' "$1" "$(tr '\0' ' ' <"/proc/$1/cmdline" | cut -c -200)"
+	grep -E '^(State|Sig|Shd)' "/proc/$1/status"
+	timeout 20 gdb -p "$1" -batch -ex 'thread apply all bt 16' 2>/dev/null | grep -E '^(Thread|#)' || grep . "/proc/$1"/task/*/wchan "/proc/$1"/task/*/syscall
+}
+
+# What was started gets SIGTERM. Who is still there half a minute later is shown, and ended; that is a failure.
 end_started() {
-	local pid
+	local pid tries stays=0
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done
 	for pid in "${pids[@]}"; do
+		for ((tries = 0; tries < 600; tries++)); do
+			kill -0 "$pid" 2>/dev/null || break
+			sleep 0.05
+		done
+		if ((tries == 600)); then
+			echo "FAILED: SIGTERM did not end what was started" >&2
+			stack "$pid" >&2 || true
+			kill -KILL "$pid" || true
+			stays=1
+		fi
 		wait "$pid" 2>/dev/null || true
 	done
 	pids=()
+	return $stays
 }
 cleanup() {
-	end_started
+	local status=$?
+	end_started || status=1
 	rm -rf "$tmp"
+	exit "$status"
 }
 trap cleanup EXIT
 
@@ -51,15 +72,13 @@ ended_by() { # STATUS COMMAND
 set -E
 trap 'ended_by $? "$BASH_COMMAND"' ERR
 
-# Where the threads of all programs stand that are in the script's network namespace
+# The same of all programs that are in the script's network namespace
 stacks() {
 	local dir net
 	net=$(readlink /proc/self/ns/net)
 	for dir in /proc/[0-9]*; do
 		[ "$(readlink "$dir/ns/net" 2>/dev/null)" = "$net" ] || continue
-		printf '%s: %s\n' "${dir##*/}" "$(tr '\0' ' ' <"$dir/cmdline" | cut -c -200)"
-		timeout 20 gdb -p "${dir##*/}" -batch -ex 'thread apply all bt 16' 2>/dev/null | grep -E '^(Thread|#)' ||
-			grep . "$dir"/task/*/wchan "$dir"/task/*/syscall
+		stack "${dir##*/}"
 	done
 }
 
